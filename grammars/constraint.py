@@ -1,0 +1,108 @@
+"""Constraint and matcher: a set of texts, and the state of reading one.
+
+A `Constraint` c denotes a set L(c) of byte strings. It is an immutable value: equal constraints denote the same
+set, so plans can be cached by it and a replay can tell that a site is the same as before. `c.matcher(vocabulary)`
+starts reading: a `Matcher` stands for a prefix of bytes and tells how it may go on, in terms of bytes and of
+the tokens of one vocabulary.
+
+A matcher offers a *mask* (all allowed next tokens at once), a *check* (is this one token allowed?), or both:
+
+* `mask()` returns None where a mask would cost a look at every token; then only the check is offered.
+* `allows(token)` is always there; by default it tries the token's bytes on a fork.
+
+Both answer the same question, *may this prefix, extended by the token, still become a text of L(c)?*, and may
+err on one side only: a matcher may allow a token that turns out to be a dead end (the particle then loses its
+weight), never forbid one that does not. The end of a text is decided by `is_accepting()` and `Constraint.accepts`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from grammars.errors import ParseError
+from grammars.vocabulary import Mask, Vocabulary
+
+
+class Matcher(ABC):
+    """The state of one constraint after a prefix of bytes, for the tokens of one vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    @abstractmethod
+    def consume(self, data: bytes) -> bool:
+        """Advance by `data`; return False, leaving the state as it was, if no text continues that way."""
+
+    @abstractmethod
+    def is_accepting(self) -> bool:
+        """Return whether the bytes consumed so far are a complete text (before `Constraint.accepts`)."""
+
+    @abstractmethod
+    def fork(self) -> Self:
+        """Return an independent copy of this state."""
+
+    def allows(self, token: int) -> bool:
+        """Return whether `token` may come next; False for ids without text. The state does not change."""
+        data = self.vocabulary.tokens[token]
+        return bool(data) and self.fork().consume(data)  # type: ignore[arg-type]
+
+    def advance(self, token: int) -> bool:
+        """Advance by one token; return False, leaving the state as it was, if it is not allowed."""
+        data = self.vocabulary.tokens[token]
+        return bool(data) and self.consume(data)  # type: ignore[arg-type]
+
+    def mask(self) -> Mask | None:
+        """Return the packed mask of allowed next tokens (text ids only, never the end), or None: check only.
+
+        The array is the caller's to keep, and to change.
+        """
+        return None
+
+
+class Constraint(ABC):
+    """A set of texts. Subclasses are immutable values with structural equality (frozen dataclasses)."""
+
+    @abstractmethod
+    def matcher(self, vocabulary: Vocabulary) -> Matcher:
+        """Return the state before the first byte, over the tokens of `vocabulary`."""
+
+    def accepts(self, text: bytes) -> bool:
+        """Return whether a text on which the matcher is accepting is in L(c): what only a complete text shows."""
+        return True
+
+    @property
+    def final_checks(self) -> tuple[str, ...]:
+        """Names of the conditions that `accepts` enforces on complete texts because the matcher cannot."""
+        return ()
+
+    def matches(self, text: str | bytes) -> bool:
+        """Return whether `text` is in L(c)."""
+        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        matcher = self.matcher(Vocabulary.of_bytes())
+        return matcher.consume(data) and matcher.is_accepting() and self.accepts(data)
+
+    def parse(self, text: str) -> Any:
+        """Return the Python value that `text` spells; the text itself unless the constraint says otherwise.
+
+        Raises
+        ------
+        ParseError
+            If `text` is not in L(c).
+        """
+        self.require(text)
+        return text
+
+    def require(self, text: str) -> None:
+        """Raise `ParseError` unless `text` is in L(c)."""
+        if not self.matches(text):
+            raise ParseError(f"{text!r} does not match {self}", hint="`.matches(text)` tells without raising")
+
+    def __contains__(self, text: str | bytes) -> bool:
+        return self.matches(text)
+
+    def __and__(self, other: Constraint) -> Constraint:
+        """Return the constraint of the texts that are in both: L(a & b) = L(a) ∩ L(b)."""
+        from grammars.algebra import And
+
+        return And.of(self, other) if isinstance(other, Constraint) else NotImplemented

@@ -1,0 +1,21 @@
+"""Errors of programs: what a user's function did that has no meaning, each with a hint."""
+
+from __future__ import annotations
+
+from grammars.errors import PPLError
+
+
+class InvalidArgument(PPLError, ValueError):
+    """An argument outside its domain; nothing was run."""
+
+
+class OutsideInference(PPLError, RuntimeError):
+    """A primitive (`sample`, `condition`, ...) was called outside a program that is being inferred."""
+
+
+class ProgramError(PPLError, RuntimeError):
+    """The user's function raised; its own exception, with its traceback, is the `__cause__`."""
+
+
+class ReplayDivergence(PPLError, RuntimeError):
+    """A replay of a program reached another site than the run that it replays."""

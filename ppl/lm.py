@@ -1,0 +1,89 @@
+"""LM: what a program needs to know of a language model, and how a text is asked of one.
+
+A language model p assigns a probability to every sequence of token ids. Calling it makes a *target*, the
+distribution over texts that continue a prompt. How next-token probabilities are computed is the business of
+`inference.engines`; here a model is a vocabulary, a tokenizer and a name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from grammars.vocabulary import Vocabulary
+from ppl.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from ppl.targets import Text
+
+Messages = str | Sequence[Mapping[str, str]]
+"""A conversation: a list of {"role": ..., "content": ...}, or a string for a single user message."""
+
+
+class LM(ABC):
+    """A language model: a probability distribution over texts that continue a prompt.
+
+    Subclasses (the engines) compare and hash by identity: two loads of one model are two experts.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    context_length: int | None
+    """Largest number of tokens, prompt included, that the model can condition on; None where unbounded."""
+
+    @abstractmethod
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the canonical token ids of `text` as a continuation (nothing is added to it)."""
+
+    @abstractmethod
+    def encode_prompt(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a prompt, begun as the model expects it (beginning-of-sequence id)."""
+
+    @abstractmethod
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """Return the token ids of a conversation up to where the assistant's answer begins.
+
+        Raises
+        ------
+        PPLError
+            If the model has no chat template.
+        """
+
+    def __call__(self, prompt: str, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
+        """Return the distribution of the texts with which the model continues `prompt`.
+
+        A draw is a sequence of tokens ended by an end-of-sequence id or by the first occurrence of a `stop`
+        string, which is not part of the text. At most `max_tokens` tokens precede the one that ends it: after
+        so many the end is forced and its true probability paid, so the support is the texts of at most that
+        length, and the mass of longer ones is missing from the evidence.
+
+        Parameters
+        ----------
+        prompt:
+            The text to continue, special tokens in it included as the tokenizer reads them.
+        stop:
+            One or several strings that end the text.
+        max_tokens:
+            At least 1.
+        """
+        return self._text(self.encode_prompt(prompt), prompt, stop, max_tokens)
+
+    def chat(self, messages: Messages, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
+        """Return the distribution of the assistant's answer to `messages`; see `__call__` for the rest."""
+        chat = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        shown = messages if isinstance(messages, str) else "\n".join(f"{m['role']}: {m['content']}" for m in chat)
+        return self._text(self.encode_chat(chat), shown, stop, max_tokens)
+
+    def _text(self, ids: tuple[int, ...], shown: str, stop: str | Iterable[str], max_tokens: int) -> Text:
+        from ppl.targets import Text
+
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        if any(not s for s in stops):
+            raise InvalidArgument("a stop string is empty", hint="leave `stop` out to end at end-of-sequence only")
+        if max_tokens < 1:
+            raise InvalidArgument(
+                f"max_tokens={max_tokens}: a text site needs at least one token",
+                hint="pass max_tokens >= 1; to weigh the empty text use observe(target, '')",
+            )
+        return Text(self, ids, shown, stops, max_tokens)
