@@ -19,3 +19,7 @@ class ProgramError(PPLError, RuntimeError):
 
 class ReplayDivergence(PPLError, RuntimeError):
     """A replay of a program reached another site than the run that it replays."""
+
+
+class DeadEnd(PPLError, RuntimeError):
+    """A text that was drawn for illustration cannot be completed."""

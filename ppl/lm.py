@@ -15,6 +15,8 @@ from grammars.vocabulary import Vocabulary
 from ppl.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from ppl.compiler.plan import TextPlan
+    from ppl.rng import Rng
     from ppl.targets import Text
 
 Messages = str | Sequence[Mapping[str, str]]
@@ -48,6 +50,18 @@ class LM(ABC):
         ------
         PPLError
             If the model has no chat template.
+        """
+
+    @abstractmethod
+    def example(self, plan: TextPlan, rng: Rng) -> str:
+        """Return one text in the support of a plan, drawn by its kernel with the weights left out.
+
+        For walking through a program (`Model.explain`); not a draw from the target.
+
+        Raises
+        ------
+        PPLError
+            If the draw ran into a dead end.
         """
 
     def __call__(self, prompt: str, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:

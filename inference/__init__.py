@@ -1,0 +1,32 @@
+"""inference: how posteriors are computed. Language models, methods, posteriors.
+
+    from inference import SMC, infer, load
+"""
+
+from inference.diagnostics import Cost, Step
+from inference.engines.load import load
+from inference.engines.table import TableLM
+from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
+from inference.infer import infer
+from inference.methods import SMC, Enumerate, Importance, Method, Rejection
+from inference.posterior import Posterior, Ranked, Sample, Weighted
+
+__all__ = [
+    "SMC",
+    "BoundExceeded",
+    "BudgetExceeded",
+    "Cost",
+    "Enumerate",
+    "Importance",
+    "Method",
+    "NoSurvivors",
+    "Posterior",
+    "Ranked",
+    "Rejection",
+    "Sample",
+    "Step",
+    "TableLM",
+    "Weighted",
+    "infer",
+    "load",
+]

@@ -1,0 +1,68 @@
+"""Diagnostics of a run: what happened at each tick, and what the run cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tick of a population.
+
+    Attributes
+    ----------
+    tick:
+        Counted from 1.
+    live:
+        Particles that made a move.
+    ess:
+        Effective sample size after the weights of the tick, before resampling.
+    log_increment:
+        Log of the factor, in nats, by which the tick changed the evidence estimate; -inf if all died.
+    ancestors:
+        The resampled ancestors, or None if the tick did not resample.
+    """
+
+    tick: int
+    live: int
+    ess: float
+    log_increment: float
+    ancestors: tuple[int, ...] | None = None
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the population was resampled in this tick."""
+        return self.ancestors is not None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run spent.
+
+    Attributes
+    ----------
+    tokens:
+        Tokens drawn, over all particles, ends included.
+    lm_calls:
+        Forward passes of language models.
+    lm_tokens:
+        Tokens that language models evaluated: shared prompts and equal contexts count once.
+    seconds:
+        Wall time.
+    """
+
+    tokens: int
+    lm_calls: int
+    lm_tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens drawn per second of wall time."""
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, "
+            f"{self.seconds:.1f} s, {self.tokens_per_second:.0f} tokens/s"
+        )

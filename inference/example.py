@@ -1,0 +1,29 @@
+"""Example: one text in the support of a plan, for walking through a program."""
+
+from __future__ import annotations
+
+from ppl.errors import DeadEnd
+from inference.engines.base import Engine
+from inference.kernels import KERNELS
+from inference.text import TextState, decode_text
+from ppl.compiler.plan import TextPlan
+from ppl.rng import Rng
+
+
+def example(engine: Engine, plan: TextPlan, rng: Rng) -> str:
+    """Draw one text by the plan's kernel with the weights left out; raise `DeadEnd` at a dead end."""
+    state = TextState.begin(plan)
+    with engine.session() as session:
+        while not state.finished:
+            proposal = KERNELS[state.kernel](session.next_tokens([state.context]), [state])
+            log_weight = proposal.log_weights[0]
+            if log_weight > -float("inf"):
+                tokens, after = proposal.draw(rng, [state])
+                log_weight += after[0]
+            if log_weight == -float("inf"):
+                raise DeadEnd(
+                    f"the example text ran into a dead end after {decode_text(state.content)!r}",
+                    hint="explain with another seed, or raise max_tokens",
+                )
+            state.advance(int(tokens[0]))
+    return decode_text(state.content)

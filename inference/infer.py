@@ -1,0 +1,73 @@
+"""infer: a model and a method to a posterior."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+import numpy as np
+
+from inference.diagnostics import Cost
+from inference.methods.base import Method
+from inference.methods.smc import SMC
+from inference.posterior import Posterior, Sample
+from inference.progress import progress_for
+from inference.sessions import Sessions
+from ppl.errors import InvalidArgument
+from ppl.program import Model, Program
+from ppl.rng import Rng
+
+R = TypeVar("R")
+
+
+def infer(
+    model: Model[R], method: Method | None = None, *, seed: int = 0, progress: bool | None = None
+) -> Posterior[R]:
+    """Return the posterior of `model` as weighted samples with an estimate of the evidence.
+
+    Parameters
+    ----------
+    model:
+        A program applied to its arguments: `program(...)`.
+    method:
+        `SMC()` by default; `Enumerate`, `Importance`, `Rejection`.
+    seed:
+        All randomness follows from it: same seed, engine and versions, same result.
+    progress:
+        Show a line of progress; by default only if standard error is a terminal.
+
+    Raises
+    ------
+    PPLError
+        Bad input is refused before any language-model call where that is possible; an exception of the
+        program's own arrives as `ProgramError` with the original as its cause. A run in which no particle
+        survives is no error here: its posterior has `log_evidence == -inf`.
+    """
+    if isinstance(model, Program):
+        name = model.function.__qualname__
+        raise InvalidArgument(f"infer got the program {name} itself", hint=f"call it: infer({name}(...), method)")
+    if not isinstance(model, Model):
+        raise InvalidArgument(f"infer got {model!r}, which is no model", hint="decorate a function with @program")
+    method = SMC() if method is None else method
+    if not isinstance(method, Method):
+        raise InvalidArgument(f"method={method!r}", hint="for example method=SMC(particles=16)")
+    start = time.perf_counter()
+    with Sessions() as sessions, progress_for(progress) as shown:
+        result = method.run(model, Rng(seed), sessions, shown)
+        usage = sessions.usage
+    cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, time.perf_counter() - start)
+    return Posterior(
+        samples=_samples(result.particles, result.log_weights),
+        log_evidence=result.log_evidence,
+        method=repr(method),
+        seed=seed,
+        steps=tuple(result.steps),
+        cost=cost,
+        no_survivors=None if result.last_death is None else str(result.last_death),
+    )
+
+
+def _samples(particles: Any, log_weights: Any) -> tuple[Sample[Any], ...]:
+    """Return the finished particles of positive weight."""
+    pairs = zip(particles, log_weights.tolist(), strict=True)
+    return tuple(Sample(p.value, w, p.trace) for p, w in pairs if p.finished and w > -np.inf)

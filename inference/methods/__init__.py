@@ -1,0 +1,9 @@
+"""Methods: how a compute budget is spent on a model's posterior; one algorithm a file."""
+
+from inference.methods.base import Method
+from inference.methods.enumerate import Enumerate
+from inference.methods.importance import Importance
+from inference.methods.rejection import Rejection
+from inference.methods.smc import SMC
+
+__all__ = ["SMC", "Enumerate", "Importance", "Method", "Rejection"]

@@ -1,0 +1,90 @@
+"""Sequential Monte Carlo: particles that are resampled when their weights become uneven.
+
+N runs advance a token at a time. At each tick every live run gets the weight of its next token, which for all
+kernels with a mask is known before the token is drawn; if the effective sample size has fallen below a share of
+N the population is resampled there, *before* the draw, so that copies part at once. There is never a resampling
+after the last move. The mean weight is an unbiased estimate of the evidence, and with the weights every
+expectation is estimated consistently; if all runs die the estimate is 0.
+
+References: Del Moral, Doucet and Jasra (2006), *Sequential Monte Carlo samplers*; Lew, Zhi-Xuan, Grand and
+Mansinghka (2023), *Sequential Monte Carlo steering of large language models using probabilistic programs*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inference.diagnostics import Step
+from inference.methods.base import Method, Result, require_positive
+from inference.progress import Progress
+from inference.resampling import SCHEMES, Scheme, resample
+from inference.scheduler import Scheduler
+from inference.sessions import Sessions
+from inference.weights import effective_sample_size, log_mean_exp, normalise
+from ppl.errors import InvalidArgument
+from ppl.program import Model
+from ppl.rng import Rng
+
+
+@dataclass(frozen=True)
+class SMC(Method):
+    """Sequential Monte Carlo with N particles.
+
+    Parameters
+    ----------
+    particles:
+        N, at least 1.
+    ess_threshold:
+        Resample when ESS < ess_threshold · N; between 0 (never) and 1 (whenever weights differ).
+    resampling:
+        "multinomial", "stratified", "systematic", "residual" or "ssp".
+    """
+
+    particles: int = 16
+    ess_threshold: float = 0.5
+    resampling: Scheme = "systematic"
+
+    def __post_init__(self) -> None:
+        require_positive("particles", self.particles)
+        if not 0.0 <= self.ess_threshold <= 1.0:
+            raise InvalidArgument(f"ess_threshold={self.ess_threshold}", hint="a share of N between 0 and 1")
+        if self.resampling not in SCHEMES:
+            raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
+
+    def run(self, model: Model[Any], rng: Rng, sessions: Sessions, progress: Progress) -> Result:
+        """Run the population to its end."""
+        scheduler = Scheduler(model, self.particles, rng, sessions)
+        try:
+            scheduler.start()
+            steps: list[Step] = []
+            while live := scheduler.live:
+                step = self._tick(scheduler, rng, len(steps) + 1, len(live))
+                steps.append(step)
+                progress.update(step, scheduler.drawn)
+        finally:
+            scheduler.close()
+        return Result(
+            scheduler.particles,
+            scheduler.log_weights,
+            log_mean_exp(scheduler.log_weights),
+            steps,
+            scheduler.drawn,
+            scheduler.last_death,
+        )
+
+    def _tick(self, scheduler: Scheduler, rng: Rng, tick: int, live: int) -> Step:
+        """Weigh, resample if needed, draw. A tick of which nobody survives the weighing draws nothing."""
+        before = log_mean_exp(scheduler.log_weights)
+        scheduler.propose()
+        ess = effective_sample_size(scheduler.log_weights)
+        ancestors = None
+        if scheduler.live and ess < self.ess_threshold * self.particles:
+            ancestors = resample(self.resampling, normalise(scheduler.log_weights), rng)
+            scheduler.select(ancestors)
+        scheduler.draw()
+        increment = log_mean_exp(scheduler.log_weights) - before
+        chosen = None if ancestors is None else tuple(int(a) for a in ancestors)
+        return Step(tick, live, ess, increment if np.isfinite(increment) else -np.inf, chosen)

@@ -1,0 +1,53 @@
+"""Particle: one run of the program, with the text it is writing and its fate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from inference.text import TextState
+from ppl.fiber import Fiber
+from ppl.trace import Address, Trace
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a particle lost its weight."""
+
+    address: Address
+    reason: str
+    text: str
+
+    def __str__(self) -> str:
+        so_far = f"; text so far {self.text!r}" if self.text else ""
+        return f"at {self.address} ({self.address.file}): {self.reason}{so_far}"
+
+
+@dataclass
+class Particle:
+    """A run that is writing a text (`text` is set), finished (`finished`, with its `value`), or dead (`death`)."""
+
+    fiber: Fiber
+    text: TextState | None = None
+    value: Any = None
+    finished: bool = False
+    death: Death | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the particle has a move to make."""
+        return self.text is not None and self.death is None
+
+    @property
+    def trace(self) -> Trace:
+        """The choices made so far."""
+        return self.fiber.trace
+
+    def fork(self) -> Particle:
+        """Return a copy: the trace is copied, the stack replayed when it is needed."""
+        text = None if self.text is None else self.text.fork()
+        return Particle(self.fiber.fork(), text, self.value, self.finished, self.death)
+
+    def close(self) -> None:
+        """Abandon the run."""
+        self.fiber.close()

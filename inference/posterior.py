@@ -1,0 +1,244 @@
+"""Posterior: weighted samples of a program's return value, and what the run says of itself."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from inference.diagnostics import Cost, Step
+from inference.errors import NoSurvivors
+from inference.weights import Floats, effective_sample_size, normalise
+from ppl.rng import Rng
+from ppl.trace import Address, Choice, Trace
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Sample(Generic[R]):
+    """One finished run: its value, its unnormalised log-weight in nats, and its choices."""
+
+    value: R
+    log_weight: float
+    trace: Trace
+
+
+class Weighted(NamedTuple, Generic[R]):
+    """A sample with its normalised weight, as iteration over a posterior gives it."""
+
+    value: R
+    weight: float
+    trace: Trace
+
+
+class Ranked(NamedTuple, Generic[R]):
+    """A distinct value with its posterior probability."""
+
+    value: R
+    probability: float
+
+
+class Posterior(Generic[R]):
+    """Weighted samples that represent a normalised posterior.
+
+    Attributes
+    ----------
+    samples:
+        The finished runs of positive weight.
+    log_evidence:
+        Log of an unbiased estimate of the program's total mass, in nats (for `Enumerate`: of the mass itself).
+        The log of an unbiased estimate is itself biased downwards. -inf if nothing survived.
+    method, seed:
+        What was run.
+    steps:
+        The ticks, see `Step`.
+    cost:
+        What was spent, see `Cost`.
+
+    All that reads samples raises `NoSurvivors` where there are none.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample[R]],
+        log_evidence: float,
+        method: str,
+        seed: int,
+        steps: Sequence[Step],
+        cost: Cost,
+        no_survivors: str | None = None,
+    ) -> None:
+        self.samples = tuple(samples)
+        self.log_evidence = log_evidence
+        self.method = method
+        self.seed = seed
+        self.steps = tuple(steps)
+        self.cost = cost
+        self._no_survivors = no_survivors
+
+    @property
+    def weights(self) -> Floats:
+        """(n,) normalised weights of the samples."""
+        return normalise(np.array([s.log_weight for s in self._alive()]))
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size of the weights, 0 without samples."""
+        return effective_sample_size(np.array([s.log_weight for s in self.samples]))
+
+    def top(self, k: int = 10) -> list[Ranked[R]]:
+        """Return the k most probable distinct values, most probable first; ties in order of first occurrence."""
+        groups: dict[Any, list[Any]] = {}
+        for value, weight, _ in self:
+            groups.setdefault(_identity(value), [value, 0.0])[1] += weight
+        ranked = sorted(groups.values(), key=lambda pair: -pair[1])
+        return [Ranked(value, probability) for value, probability in ranked[:k]]
+
+    def mode(self) -> R:
+        """Return the most probable value."""
+        return self.top(1)[0].value
+
+    def probability(self, event: R | Callable[[R], bool]) -> float:
+        """Return the posterior probability of a value, or of a predicate of the value."""
+        holds = event if callable(event) else lambda value: value == event
+        return float(sum(weight for value, weight, _ in self if holds(value)))
+
+    def expectation(self, f: Callable[[R], Any]) -> Any:
+        """Return the posterior mean of f(value); f gives a number or an array."""
+        return sum(weight * f(value) for value, weight, _ in self)
+
+    def sample(self, n: int | None = None, *, seed: int = 0) -> R | list[R]:
+        """Draw one value, or a list of n, independently from the weighted samples."""
+        logits = torch.tensor([[s.log_weight for s in self._alive()]], dtype=torch.float64)
+        drawn = Rng(seed).categorical(logits, np.zeros(1 if n is None else n, dtype=np.int64))
+        values = [self.samples[int(i)].value for i in drawn]
+        return values[0] if n is None else values
+
+    def __iter__(self) -> Iterator[Weighted[R]]:
+        for sample, weight in zip(self.samples, self.weights.tolist(), strict=True):
+            yield Weighted(sample.value, weight, sample.trace)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        head = f"Posterior of {self.method}, seed {self.seed}"
+        if not self.samples:
+            return f"{head}: no survivors, log evidence -inf\n  {self._no_survivors}"
+        rows = [f"  {p:7.4f}  {_line(value)}" for value, p in self.top(8)]
+        rest = len(self.top(len(self))) - len(rows)
+        return "\n".join(
+            [
+                f"{head}: log evidence {self.log_evidence:.4f}, ESS {self.ess:.1f} of {len(self)} samples",
+                *rows,
+                *([f"  … and {rest} more values"] if rest > 0 else []),
+                f"  {self.cost}",
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        head, *rows = repr(self).splitlines()
+        if not self.samples:
+            return f"<p><b>{html.escape(head)}</b><br>{html.escape(' '.join(rows))}</p>"
+        body = "".join(
+            f"<tr><td>{p:.4f}</td><td><code>{html.escape(_line(v, 400))}</code></td></tr>" for v, p in self.top(20)
+        )
+        return (
+            f"<p><b>{html.escape(head)}</b></p><table><tr><th>probability</th><th>value</th></tr>{body}</table>"
+            f"<p>{html.escape(str(self.cost))}</p>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but targets and parsers as plain JSON values; see `from_dict`."""
+        return {
+            "format": 1,
+            "method": self.method,
+            "seed": self.seed,
+            "log_evidence": _finite_or_none(self.log_evidence),
+            "no_survivors": self._no_survivors,
+            "samples": [
+                {
+                    "value": to_jsonable_python(s.value),
+                    "log_weight": s.log_weight,
+                    "trace": [
+                        {"address": asdict(c.address), "outcome": to_jsonable_python(c.outcome)} for c in s.trace
+                    ],
+                }
+                for s in self.samples
+            ],
+            "steps": [asdict(s) | {"log_increment": _finite_or_none(s.log_increment)} for s in self.steps],
+            "cost": asdict(self.cost),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], type_: Any = None) -> Posterior[Any]:
+        """Return the posterior that `to_dict` described; values are validated as `type_` where it is given."""
+        convert = TypeAdapter(type_).validate_python if type_ is not None else lambda value: value
+        samples = [
+            Sample(
+                convert(s["value"]),
+                s["log_weight"],
+                Trace([Choice(Address(**c["address"]), None, c["outcome"]) for c in s["trace"]]),
+            )
+            for s in data["samples"]
+        ]
+        steps = [
+            Step(**s | {"log_increment": _or_minus_inf(s["log_increment"]), "ancestors": _tuple(s["ancestors"])})
+            for s in data["steps"]
+        ]
+        log_evidence = _or_minus_inf(data["log_evidence"])
+        cost = Cost(**data["cost"])
+        return cls(samples, log_evidence, data["method"], data["seed"], steps, cost, data["no_survivors"])
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str, type_: Any = None) -> Posterior[Any]:
+        """Return the posterior of a JSON text that `to_json` made."""
+        return cls.from_dict(cast(dict[str, Any], json.loads(text)), type_)
+
+    def _alive(self) -> tuple[Sample[R], ...]:
+        if not self.samples:
+            raise NoSurvivors(
+                f"no run of {self.method} survived, so there are no samples; the last one died\n"
+                f"  {self._no_survivors}",
+                hint="raise the number of particles or max_tokens, loosen the condition or constraint named above, "
+                "or move it into the target of the site (sample(p & constraint)) so that it steers the tokens",
+            )
+        return self.samples
+
+
+def _identity(value: Any) -> Any:
+    """Return a key that equal values share: the value if it is hashable, else its type and JSON form."""
+    try:
+        hash(value)
+    except TypeError:
+        return type(value), json.dumps(to_jsonable_python(value, fallback=repr), sort_keys=True)
+    return value
+
+
+def _line(value: Any, limit: int = 100) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _finite_or_none(x: float) -> float | None:
+    return x if np.isfinite(x) else None
+
+
+def _or_minus_inf(x: float | None) -> float:
+    return -np.inf if x is None else x
+
+
+def _tuple(xs: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if xs is None else tuple(xs)

@@ -1,0 +1,233 @@
+"""Scheduler: a population of runs that advance in ticks.
+
+At each tick every live particle makes one move, a token at the text site it has reached, whatever site that is:
+`propose` asks each language model once for all of them and adds the weights that are known before the draw,
+`draw` draws and writes the tokens. Particles whose text is finished go on in Python until their next text
+site; all other primitives are resolved on the way, `observe` for all waiting particles together. A method
+(`inference.methods`) decides what happens between the ticks; `select` is how it resamples.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.engines.base import NextTokens
+from inference.kernels import KERNELS, Proposal
+from inference.particle import Death, Particle
+from inference.scoring import log_densities
+from inference.sessions import Sessions
+from inference.text import TextState, decode_text
+from inference.weights import Floats, log_mean_exp
+from ppl.compiler.normal_form import FiniteForm, normal_form
+from ppl.compiler.plan import KernelName, plan_text
+from ppl.errors import ProgramError
+from ppl.fiber import Draw, Finished, Observe, Request, Weigh
+from ppl.lm import LM
+from ppl.program import Model
+from ppl.rng import Rng
+
+Todo = list[tuple[int, Request]]
+
+
+@dataclass
+class _Group:
+    """A proposal and the particles it is for."""
+
+    proposal: Proposal
+    particles: NDArray[np.int64]
+
+
+class Scheduler:
+    """The runs of one model, their log-weights, and the ticks that advance them.
+
+    Attributes
+    ----------
+    particles:
+        N particles.
+    log_weights:
+        (N,) float64, in nats; the mean of exp(log_weights) estimates the evidence at any tick.
+    drawn:
+        Number of tokens drawn so far, ends included.
+    """
+
+    def __init__(self, model: Model[Any], size: int, rng: Rng, sessions: Sessions) -> None:
+        self.rng = rng
+        self.sessions = sessions
+        self.particles = [Particle(model.fiber()) for _ in range(size)]
+        self.log_weights: Floats = np.zeros(size)
+        self.drawn = 0
+        self.last_death: Death | None = None
+        self._groups: list[_Group] = []
+
+    def start(self) -> None:
+        """Run every particle to its first text site."""
+        self._settle([(i, self._guard(i, p.fiber.start)) for i, p in enumerate(self.particles)])
+
+    @property
+    def live(self) -> list[int]:
+        """The particles that have a move to make."""
+        return [i for i, p in enumerate(self.particles) if p.live]
+
+    def propose(self) -> None:
+        """Ask the language models, and multiply in the weights that are known before the draw."""
+        self._groups = []
+        by_lm: defaultdict[LM, list[int]] = defaultdict(list)
+        for i in self.live:
+            by_lm[self._text(i).plan.text.lm].append(i)
+        for lm, members in by_lm.items():
+            following = self.sessions[lm].next_tokens([self._text(i).context for i in members])
+            by_kernel: defaultdict[KernelName, list[int]] = defaultdict(list)
+            for position, i in enumerate(members):
+                by_kernel[self._text(i).kernel].append(position)
+            for kernel, positions in by_kernel.items():
+                self._weigh(kernel, following, np.array([members[p] for p in positions]), positions)
+
+    def select(self, ancestors: NDArray[np.int64]) -> None:
+        """Replace the particles by copies of `ancestors` (N,), each with the mean weight.
+
+        The first copy of a particle keeps its live run, the others replay. Proposals move along, so that the
+        copies draw different tokens.
+        """
+        parents, seen = self.particles, set[int]()
+        self.particles = []
+        for a in ancestors.tolist():
+            self.particles.append(parents[a].fork() if a in seen else parents[a])
+            seen.add(a)
+        for a, parent in enumerate(parents):
+            if a not in seen:
+                parent.close()
+        self.log_weights = np.full(len(ancestors), log_mean_exp(self.log_weights))
+        for group in self._groups:
+            order = {int(i): k for k, i in enumerate(group.particles)}
+            chosen = [(j, order[a]) for j, a in enumerate(ancestors.tolist()) if a in order]
+            group.particles = np.array([j for j, _ in chosen], dtype=np.int64)
+            group.proposal = group.proposal.take(np.array([k for _, k in chosen], dtype=np.int64))
+
+    def draw(self) -> None:
+        """Draw and write the token of each live particle, and run on those whose text is finished."""
+        todo: list[tuple[int, TextState]] = []
+        for group in self._groups:
+            members = np.flatnonzero([self.particles[i].live for i in group.particles])
+            if not len(members):
+                continue
+            indices = group.particles[members].tolist()
+            states = [self._text(i) for i in indices]
+            tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
+            self.drawn += len(tokens)
+            for i, state, token, w in zip(indices, states, tokens.tolist(), log_weights.tolist(), strict=True):
+                self.log_weights[i] += w
+                if self.log_weights[i] == -np.inf:
+                    self._kill(i, "the drawn token failed the constraint's check")
+                    continue
+                state.advance(token)
+                if state.finished:
+                    todo.append((i, state))
+        self._groups = []
+        self._settle([(i, self._end_text(i, state)) for i, state in sorted(todo, key=lambda t: t[0])])
+
+    def close(self) -> None:
+        """Abandon the runs that are still going."""
+        for particle in self.particles:
+            particle.close()
+
+    # Moves between text sites.
+
+    def _settle(self, todo: Todo) -> None:
+        """Handle requests until each particle is at a text site, finished or dead."""
+        while todo:
+            waiting: list[tuple[int, Observe]] = []
+            queue, todo = todo, []
+            while queue:
+                i, request = queue.pop(0)
+                if isinstance(request, Observe):
+                    waiting.append((i, request))
+                else:
+                    queue = self._handle(i, request) + queue
+            densities = log_densities([request for _, request in waiting], self.sessions)
+            for (i, request), log_density in zip(waiting, densities, strict=True):
+                if self._add_weight(i, log_density, f"observe: density 0 at {request.text!r}"):
+                    todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
+
+    def _handle(self, i: int, request: Request) -> Todo:
+        """Resolve one request of particle i; return the requests that follow from it."""
+        particle = self.particles[i]
+        if isinstance(request, Finished):
+            particle.finished, particle.value = True, request.value
+            return []
+        if isinstance(request, Weigh):
+            reason = "the condition was false" if request.primitive == "condition" else "factor(-inf)"
+            if not self._add_weight(i, request.log_weight, reason):
+                return []
+            return [(i, self._guard(i, particle.fiber.answer))]
+        assert isinstance(request, Draw)
+        form = normal_form(request.target)
+        if isinstance(form, FiniteForm):
+            return self._choose(i, form)
+        particle.text = TextState.begin(plan_text(form))
+        return []
+
+    def _choose(self, i: int, form: FiniteForm) -> Todo:
+        """Draw the value of a finite site in proportion to its masses; their sum is the weight."""
+        logits = torch.tensor([form.log_masses], dtype=torch.float64)
+        if not self._add_weight(i, float(torch.logsumexp(logits, -1)), f"no value left of {form}"):
+            return []
+        index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
+        return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
+
+    def _end_text(self, i: int, state: TextState) -> Request:
+        particle = self.particles[i]
+        particle.text = None
+        return self._guard(i, lambda: particle.fiber.answer(decode_text(state.content)))
+
+    # Weights and deaths.
+
+    def _weigh(self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]) -> None:
+        states = [self._text(i) for i in members]
+        proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
+        self.log_weights[members] += proposal.log_weights
+        for i in members[np.isneginf(proposal.log_weights)].tolist():
+            self._kill(i, _dead_end(self._text(i)))
+        self._groups.append(_Group(proposal, members))
+
+    def _add_weight(self, i: int, log_weight: float, reason: str) -> bool:
+        self.log_weights[i] += log_weight
+        if self.log_weights[i] == -np.inf:
+            self._kill(i, reason)
+            return False
+        return True
+
+    def _kill(self, i: int, reason: str) -> None:
+        particle = self.particles[i]
+        request = particle.fiber.pending
+        assert request is not None
+        assert not isinstance(request, Finished)
+        text = "" if particle.text is None else decode_text(particle.text.content)
+        particle.death = self.last_death = Death(request.address, reason, text)
+        particle.text = None
+        particle.close()
+
+    def _text(self, i: int) -> TextState:
+        text = self.particles[i].text
+        assert text is not None
+        return text
+
+    def _guard(self, i: int, resume: Callable[[], Request]) -> Request:
+        try:
+            return resume()
+        except ProgramError as error:
+            error.message = f"particle {i}: {error.message}"
+            raise
+
+
+def _dead_end(state: TextState) -> str:
+    if state.at_limit:
+        return f"the text has max_tokens={state.plan.text.max_tokens} tokens and may not end there"
+    return f"no token that the model gives positive probability satisfies {state.plan.constraint}"
+

@@ -1,0 +1,90 @@
+"""EnumRng: replay a computation once for every path of its random choices.
+
+An algorithm that takes all its randomness from a `ppl.rng.Rng` is a function of finitely many discrete choices
+on a toy language model. Running it once for every combination of them, with the probability of each, turns any
+statement about its law into a finite sum, checked to rounding error instead of statistically.
+
+    paths(lambda rng: infer_with(rng))  ->  (probability, result) for every path
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ppl.rng import Rng
+
+T = TypeVar("T")
+
+
+class EnumRng(Rng):
+    """A generator that follows a script of choices, and records the alternatives to each."""
+
+    def __init__(self, script: Sequence[int] = ()) -> None:
+        self._script = script
+        self.chosen: list[int] = []
+        self.alternatives: list[int] = []
+        self.probability = 1.0
+
+    def categorical(self, logits: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Enumerate each draw over the indices of positive probability."""
+        probabilities = torch.softmax(logits.double(), dim=-1).cpu().numpy()
+        return np.array([self._draw(probabilities[row]) for row in rows], dtype=np.int64)
+
+    def uniform(self, edges: Sequence[float]) -> float:
+        """Enumerate the cells of the partition at `edges`; the draw is the middle of its cell."""
+        inner = sorted({float(e) for e in edges if 0.0 < e < 1.0})
+        bounds = np.array([0.0, *inner, 1.0])
+        cell = self._draw(np.diff(bounds))
+        return float(bounds[cell] + bounds[cell + 1]) / 2
+
+    def _draw(self, probabilities: NDArray[np.float64]) -> int:
+        support = np.flatnonzero(probabilities > 0.0)
+        at = len(self.chosen)
+        choice = self._script[at] if at < len(self._script) else 0
+        self.chosen.append(choice)
+        self.alternatives.append(len(support))
+        index = int(support[choice])
+        self.probability *= float(probabilities[index])
+        return index
+
+
+def paths(run: Callable[[Rng], T], *, max_paths: int = 1_000_000) -> Iterator[tuple[float, T]]:
+    """Yield (probability, result) of `run` for every path of its random choices.
+
+    Raises
+    ------
+    RuntimeError
+        If there are more than `max_paths` paths.
+    """
+    script: list[int] | None = []
+    for _ in range(max_paths):
+        rng = EnumRng(script)
+        result = run(rng)
+        yield rng.probability, result
+        script = _next_script(rng)
+        if script is None:
+            return
+    raise RuntimeError(f"more than {max_paths} paths: use fewer particles, tokens or a smaller vocabulary")
+
+
+def expectation(run: Callable[[Rng], dict[T, float]]) -> dict[T, float]:
+    """Return the exact expectation of a run that returns a sparse vector (missing keys are 0)."""
+    mean: dict[T, float] = {}
+    for probability, vector in paths(run):
+        for key, x in vector.items():
+            mean[key] = mean.get(key, 0.0) + probability * x
+    return mean
+
+
+def _next_script(rng: EnumRng) -> list[int] | None:
+    """Return the choices of the next path in depth-first order, or None after the last."""
+    for at in reversed(range(len(rng.chosen))):
+        if rng.chosen[at] + 1 < rng.alternatives[at]:
+            return [*rng.chosen[:at], rng.chosen[at] + 1]
+    return None

@@ -1,0 +1,128 @@
+"""Text state: a text being written at one site, token by token.
+
+It joins the context (for the language model), the constraint's matcher and the scanner for stop strings, and
+answers what kernels ask: which tokens may come, does this one pass, is the text finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from grammars.constraint import Matcher
+from grammars.stop import StopMatcher, StopScanner
+from grammars.vocabulary import Mask, Vocabulary
+from inference.engines.base import Context
+from ppl.compiler.plan import KernelName, TextPlan
+
+
+@dataclass
+class TextState:
+    """The state of one text site of one particle; `finished` once the end was drawn."""
+
+    plan: TextPlan
+    context: Context
+    matcher: Matcher | None
+    scanner: StopScanner | None
+    scan: int = 0
+    finished: bool = False
+    _content: bytes = b""
+
+    @classmethod
+    def begin(cls, plan: TextPlan) -> TextState:
+        """Return the state before the first token."""
+        text = plan.text
+        vocabulary = text.lm.vocabulary
+        scanner = stop_scanner(vocabulary, text.stop) if text.stop else None
+        matcher = None
+        if plan.constraint is not None:
+            matcher = plan.constraint.matcher(vocabulary)
+            if scanner is not None:
+                matcher = StopMatcher(matcher, scanner, plan.constraint.accepts)
+        return cls(plan, Context(text.prompt), matcher, scanner)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the site's language model."""
+        return self.plan.text.lm.vocabulary
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether `max_tokens` tokens are written, so that only the end may come."""
+        return self.context.length >= self.plan.text.max_tokens
+
+    @property
+    def kernel(self) -> KernelName:
+        """The kernel of the next move: at the limit an unconstrained text is masked, too."""
+        return "masked" if self.plan.kernel == "direct" and self.at_limit else self.plan.kernel
+
+    def allowed(self) -> Mask:
+        """Return the packed mask of what may come next, the end included."""
+        mask = None if self.matcher is None else self.matcher.mask()
+        if mask is None:
+            mask = self.vocabulary.text_mask.copy()
+        if self.at_limit:
+            mask &= self._terminators()
+        if self._may_end():
+            end = self.vocabulary.end
+            mask[end // 32] |= np.uint32(1 << (end % 32))
+        return mask
+
+    def passes(self, token: int) -> bool:
+        """Return whether `token`, which `allowed` may have let through on a part of the constraint, may come."""
+        if self.matcher is None or token == self.vocabulary.end:
+            return True
+        return self.matcher.allows(token)
+
+    def advance(self, token: int) -> None:
+        """Write `token`, which may come next."""
+        if token == self.vocabulary.end:
+            self._finish(self.vocabulary.decode(self.context.generated()))
+            return
+        end = None
+        if self.scanner is not None:
+            self.scan, end = self.scanner.step(self.scan, token)
+        if self.matcher is not None and not self.matcher.advance(token):
+            raise AssertionError(f"token {token} was drawn but is not allowed after {self.content!r}")
+        self.context = self.context.extend(token)
+        if end is not None:
+            ids = self.context.generated()
+            before = len(self.vocabulary.decode(ids[:-1]))
+            self._finish(self.vocabulary.decode(ids)[: before + end])
+
+    @property
+    def content(self) -> bytes:
+        """The text so far; once finished, without the stop string."""
+        return self._content if self.finished else self.vocabulary.decode(self.context.generated())
+
+    def fork(self) -> TextState:
+        """Return an independent copy."""
+        matcher = None if self.matcher is None else self.matcher.fork()
+        return TextState(self.plan, self.context, matcher, self.scanner, self.scan, self.finished, self._content)
+
+    def _finish(self, content: bytes) -> None:
+        self.finished, self._content = True, content
+
+    def _may_end(self) -> bool:
+        if self.matcher is None or self.plan.constraint is None:
+            return True
+        return self.matcher.is_accepting() and self.plan.constraint.accepts(self.content)
+
+    def _terminators(self) -> Mask:
+        if self.scanner is None:
+            return np.zeros(self.vocabulary.words, dtype=np.uint32)
+        return self.scanner.terminators(self.scan)
+
+
+@lru_cache(maxsize=64)
+def stop_scanner(vocabulary: Vocabulary, stops: tuple[str, ...]) -> StopScanner:
+    """Return the scanner for these stop strings; its tables are built once."""
+    return StopScanner(vocabulary, tuple(stop.encode() for stop in stops))
+
+
+def decode_text(content: bytes) -> str:
+    """Return the str of a text; bytes that are not UTF-8 become U+FFFD."""
+    return content.decode("utf-8", "replace")
+

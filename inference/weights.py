@@ -1,0 +1,38 @@
+"""Weights: arithmetic on log-weights, in float64.
+
+Log-weights are (N,) arrays in nats; -inf is a particle of weight 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def log_sum_exp(log_weights: Floats) -> float:
+    """Return log Σ exp(w_i); -inf where there is no mass at all."""
+    top = float(np.max(log_weights, initial=-np.inf))
+    if top == -np.inf:
+        return -np.inf
+    return top + float(np.log(np.sum(np.exp(log_weights - top))))
+
+
+def log_mean_exp(log_weights: Floats) -> float:
+    """Return log of the mean weight: the log of the evidence estimate."""
+    return log_sum_exp(log_weights) - float(np.log(len(log_weights)))
+
+
+def normalise(log_weights: Floats) -> Floats:
+    """Return the weights W_i = exp(w_i) / Σ exp(w_j), which sum to 1; there must be some mass."""
+    weights = np.exp(log_weights - np.max(log_weights))
+    normalised: Floats = weights / np.sum(weights)
+    return normalised
+
+
+def effective_sample_size(log_weights: Floats) -> float:
+    """Return ESS = (Σ w_i)² / Σ w_i², between 1 and N; 0 where there is no mass."""
+    if np.max(log_weights, initial=-np.inf) == -np.inf:
+        return 0.0
+    return float(1.0 / np.sum(normalise(log_weights) ** 2))

@@ -1,0 +1,1 @@
+"""Compiler: target expressions to normal form, normal forms to plans, plans explained."""

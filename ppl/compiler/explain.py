@@ -1,0 +1,95 @@
+"""Explain: a program's sites, their normal forms, kernels and reasons, from one walk through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ppl.compiler.normal_form import FiniteForm, normal_form
+from ppl.compiler.plan import plan_text
+from ppl.errors import DeadEnd, ProgramError
+from ppl.fiber import Draw, Fiber, Finished, Observe, Request
+from ppl.program import Model
+from ppl.rng import Rng
+
+
+@dataclass(frozen=True)
+class SiteExplanation:
+    """One site of the walk."""
+
+    address: str
+    form: str
+    kernel: str
+    reason: str
+    example: str
+
+
+@dataclass
+class Explanation:
+    """The sites of one walk through a program; `str()` is the table."""
+
+    program: str
+    sites: list[SiteExplanation] = field(default_factory=list)
+    ended: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.program}"]
+        for i, site in enumerate(self.sites, 1):
+            lines += [
+                f"  {i}. {site.address}",
+                f"       target   {site.form}",
+                f"       kernel   {site.kernel}: {site.reason}",
+            ]
+            if site.example:
+                lines.append(f"       example  {site.example}")
+        return "\n".join([*lines, f"  {self.ended}"])
+
+
+def explain(model: Model[Any], seed: int) -> Explanation:
+    """Walk `model` once and explain each site it reaches; see `Model.explain`."""
+    explanation, rng, fiber = Explanation(repr(model)), Rng(seed), model.fiber()
+    try:
+        request = fiber.start()
+        while not isinstance(request, Finished):
+            request = _visit(request, fiber, explanation, rng)
+        explanation.ended = f"returned {request.value!r}"
+    except ProgramError as error:
+        explanation.ended = f"stopped there: with these examples the program raised {error.__cause__!r}"
+    except DeadEnd as error:
+        explanation.ended = f"stopped there: {error.message}"
+    finally:
+        fiber.close()
+    return explanation
+
+
+def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -> Request:
+    if isinstance(request, Draw):
+        site, outcome = _draw(request, rng)
+        explanation.sites.append(site)
+        return fiber.answer(outcome)
+    if isinstance(request, Observe):
+        form = normal_form(request.target)
+        reason = "weight = density of the canonical tokenization, one forward pass"
+        site = SiteExplanation(f"observe at {request.address}", str(form), "score", reason, repr(request.text))
+        explanation.sites.append(site)
+    elif not isinstance(request, Finished):
+        reason = "multiplies the weight; no token is drawn"
+        explanation.sites.append(
+            SiteExplanation(f"{request.primitive} at {request.address}", "1[b]·p" if request.primitive == "condition"
+                            else "exp(w)·p", "weight", reason, "")
+        )
+    return fiber.answer()
+
+
+def _draw(request: Draw, rng: Rng) -> tuple[SiteExplanation, Any]:
+    form, address = normal_form(request.target), f"sample at {request.address}"
+    if isinstance(form, FiniteForm):
+        index = int(rng.categorical(torch.tensor([form.log_masses], dtype=torch.float64), np.zeros(1, np.int64))[0])
+        outcome: Any = form.values[index]
+        return SiteExplanation(address, str(form), "exact", "drawn in proportion to its masses", repr(outcome)), outcome
+    plan = plan_text(form)
+    outcome = form.text.lm.example(plan, rng)
+    return SiteExplanation(address, str(form), plan.kernel, plan.reason, repr(outcome)), outcome

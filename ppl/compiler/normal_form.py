@@ -1,0 +1,65 @@
+"""Normal form of a target: one text distribution and a flat conjunction of constraints.
+
+Every rewriting keeps the measure: p & a & b ≡ p & (a & b), and a constrained finite distribution is the finite
+measure of the values that satisfy the constraint.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from grammars.constraint import Constraint
+from ppl.errors import InvalidArgument
+from ppl.targets import Categorical, Constrained, Target, Text
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """p(x) · 1[x in c] with p one language model's texts; `constraint` is None where there is none."""
+
+    text: Text
+    constraint: Constraint | None
+
+    def __str__(self) -> str:
+        return str(self.text) if self.constraint is None else f"{self.text} & {self.constraint}"
+
+
+@dataclass(frozen=True)
+class FiniteForm:
+    """A measure over finitely many values: their log-masses in nats."""
+
+    values: tuple[object, ...]
+    log_masses: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"finite choice of {len(self.values)}"
+
+
+NormalForm = TextForm | FiniteForm
+
+
+def normal_form(target: Target) -> NormalForm:
+    """Return the normal form of `target`: the same measure."""
+    constraint: Constraint | None = None
+    while isinstance(target, Constrained):
+        constraint = target.constraint if constraint is None else target.constraint & constraint
+        target = target.target
+    if isinstance(target, Text):
+        return TextForm(target, constraint)
+    if isinstance(target, Categorical):
+        return _finite(target, constraint)
+    raise InvalidArgument(f"{type(target).__name__} is not a target that can be sampled or observed")
+
+
+def _finite(target: Categorical, constraint: Constraint | None) -> FiniteForm:
+    if constraint is not None and not all(isinstance(v, str) for v in target.values):
+        raise InvalidArgument(
+            f"{target} & {constraint}: a constraint is a set of texts, and not every value is a str",
+            hint="sample the value, then use condition(...)",
+        )
+    masses = [
+        math.log(p) if p > 0.0 and (constraint is None or constraint.matches(v)) else -math.inf
+        for v, p in zip(target.values, target.probabilities, strict=True)
+    ]
+    return FiniteForm(target.values, tuple(masses))

@@ -1,0 +1,77 @@
+"""The one source of randomness.
+
+Every random choice of every algorithm goes through an `Rng`, so that a run is a function of its seed, and so
+that a subclass that *enumerates* (`inference.testing.EnumRng`) can check any algorithm exactly. That is why
+`uniform` asks what its draw is for: an enumerating generator needs the finitely many cases that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_BLOCK = 256
+
+
+class Rng:
+    """Random draws from one seeded stream."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def categorical(self, logits: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Draw one index for each entry of `rows`, with probability proportional to exp(logits[row]).
+
+        Parameters
+        ----------
+        logits:
+            (U, V) unnormalised log-probabilities; each row that is drawn from has a finite entry.
+        rows:
+            (n,) the row that each draw is from; draws are independent.
+
+        Returns
+        -------
+        (n,) indices into the second axis, never one with -inf.
+        """
+        uniforms = torch.from_numpy(self._generator.random(len(rows)))
+        return inverse_cdf(logits, torch.from_numpy(rows), uniforms).cpu().numpy()
+
+    def uniform(self, edges: Sequence[float]) -> float:
+        """Draw from the uniform distribution on [0, 1).
+
+        The caller promises that what it does depends on the draw only through the cell of the partition of
+        [0, 1) at `edges` that the draw falls in; order, repetitions and values outside do not matter.
+        """
+        return float(self._generator.random())
+
+
+def inverse_cdf(logits: Tensor, rows: Tensor, uniforms: Tensor) -> Tensor:
+    """Invert the cumulative distribution of exp(logits[row]) at each uniform, in two levels.
+
+    Sums over blocks of 256 indices find the block, a sum inside it the index: one pass over the (U, V) masses
+    and nothing of size (n, V), where a library multinomial needs several passes per draw. Accumulation is in
+    float64. The strict comparison never lands on an index of mass 0; the clamp serves uniforms so near 1 that
+    rounding carries them past the last mass.
+    """
+    masses = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
+    masses = torch.nn.functional.pad(masses, (0, -masses.shape[-1] % _BLOCK))
+    blocks = masses.view(len(masses), -1, _BLOCK)
+    rows, uniforms = rows.to(logits.device), uniforms.to(logits.device)
+    block, rest = _invert(blocks.sum(dim=-1).double().cumsum(dim=-1)[rows], uniforms)
+    within = blocks[rows, block].double().cumsum(dim=-1)
+    index, _ = _invert(within, rest / within[:, -1])
+    return block * _BLOCK + index
+
+
+def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each row of (n, k) cumulative masses, the cell of `uniform` * total, and the rest inside it."""
+    total = cumulative[:, -1:]
+    target = uniforms[:, None] * total
+    last = (cumulative < total).sum(dim=-1)
+    cell = torch.minimum((cumulative <= target).sum(dim=-1), last)
+    before = torch.where(cell > 0, cumulative.gather(1, (cell - 1).clamp(min=0)[:, None])[:, 0], 0.0)
+    return cell, (target[:, 0] - before).clamp(min=0.0)
