@@ -1,18 +1,20 @@
 """Constraint and matcher: a set of texts, and the state of reading one.
 
-A `Constraint` c denotes a set L(c) of byte strings. It is an immutable value: equal constraints denote the same
-set, so plans can be cached by it and a replay can tell that a site is the same as before. `c.matcher(vocabulary)`
-starts reading: a `Matcher` stands for a prefix of bytes and tells how it may go on, in terms of bytes and of
-the tokens of one vocabulary.
+A `Constraint` c denotes a set L(c) of byte strings. It is an immutable value: equal constraints denote the
+same set, so plans can be cached by it and a replay can tell that a site is the same as before.
+`c.matcher(vocabulary)` starts reading: a `Matcher` stands for a prefix of bytes and tells how it may go on,
+in terms of bytes and of the tokens of one vocabulary.
 
 A matcher offers a *mask* (all allowed next tokens at once), a *check* (is this one token allowed?), or both:
 
 * `mask()` returns None where a mask would cost a look at every token; then only the check is offered.
 * `allows(token)` is always there; by default it tries the token's bytes on a fork.
 
-Both answer the same question, *may this prefix, extended by the token, still become a text of L(c)?*, and may
-err on one side only: a matcher may allow a token that turns out to be a dead end (the particle then loses its
-weight), never forbid one that does not. The end of a text is decided by `is_accepting()` and `Constraint.accepts`.
+Where `mask_is_exact` is False (a conjunction with a part that only checks), the mask holds every token that
+`allows` allows and perhaps more: draw from the mask, then ask `allows`. Both answer the same question, *may
+this prefix, extended by the token, still become a text of L(c)?*, and may err on one side only: a matcher may
+allow a token that turns out to be a dead end (the particle then loses its weight), never forbid one that does
+not. The end of a text is decided by `is_accepting()` and `Constraint.accepts`.
 """
 
 from __future__ import annotations
@@ -59,6 +61,14 @@ class Matcher(ABC):
         """
         return None
 
+    @property
+    def mask_is_exact(self) -> bool:
+        """Whether `mask()` holds exactly the tokens that `allows` allows.
+
+        False where it is a superset of them, or None.
+        """
+        return type(self).mask is not Matcher.mask
+
 
 class Constraint(ABC):
     """A set of texts. Subclasses are immutable values with structural equality (frozen dataclasses)."""
@@ -68,7 +78,10 @@ class Constraint(ABC):
         """Return the state before the first byte, over the tokens of `vocabulary`."""
 
     def accepts(self, text: bytes) -> bool:
-        """Return whether a text on which the matcher is accepting is in L(c): what only a complete text shows."""
+        """Return whether a text on which the matcher is accepting is in L(c).
+
+        This is for what only a complete text shows.
+        """
         return True
 
     @property

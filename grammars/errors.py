@@ -28,7 +28,7 @@ class PPLError(Exception):
 
 
 class GrammarError(PPLError, ValueError):
-    """A constraint that cannot be built: invalid regex, schema or grammar (the position is in the message)."""
+    """A constraint that cannot be built: an invalid regex, schema or grammar. The message says where."""
 
 
 class ContradictionError(GrammarError):

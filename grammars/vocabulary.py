@@ -1,7 +1,7 @@
 """Vocabulary: the bytes that each token id stands for.
 
-A text is a byte string; a tokenizer spells it as a sequence of ids, usually in many ways. Constraints speak of
-bytes, language models of ids, and a `Vocabulary` is the dictionary between them.
+A text is a byte string; a tokenizer spells it as a sequence of ids, usually in many ways. Constraints speak
+of bytes, language models of ids, and a `Vocabulary` is the dictionary between them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Vocabulary:
             raise ValueError("a vocabulary needs at least one end-of-sequence id")
         for v in self.eos:
             if not 0 <= v < len(self.tokens):
-                raise ValueError(f"end-of-sequence id {v} is outside the vocabulary of {len(self.tokens)} ids")
+                raise ValueError(
+                    f"end-of-sequence id {v} is outside the vocabulary of {len(self.tokens)} ids"
+                )
             if self.tokens[v] is not None:
                 raise ValueError(f"end-of-sequence id {v} must stand for no text, not {self.tokens[v]!r}")
 

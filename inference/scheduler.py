@@ -143,13 +143,13 @@ class Scheduler:
         """Handle requests until each particle is at a text site, finished or dead."""
         while todo:
             waiting: list[tuple[int, Observe]] = []
-            queue, todo = todo, []
+            queue, todo = todo[::-1], []
             while queue:
-                i, request = queue.pop(0)
+                i, request = queue.pop()
                 if isinstance(request, Observe):
                     waiting.append((i, request))
                 else:
-                    queue = self._handle(i, request) + queue
+                    queue += reversed(self._handle(i, request))
             densities = log_densities([request for _, request in waiting], self.sessions)
             for (i, request), log_density in zip(waiting, densities, strict=True):
                 if self._add_weight(i, log_density, f"observe: density 0 at {request.text!r}"):

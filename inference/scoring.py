@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grammars.stop_scanner import START, stop_scanner
 from grammars.vocabulary import unpack
 from inference.sessions import Sessions
-from inference.text import stop_scanner
 from inference.weights import log_sum_exp
 from ppl.compiler.normal_form import FiniteForm, normal_form
 from ppl.fiber import Observe
@@ -78,7 +78,7 @@ def _ending_tokens(text: Text, ids: Ids, path: Ids) -> list[int]:
     ends = [] if path else [vocabulary.end]
     if not text.stop:
         return ends
-    scanner, state = stop_scanner(vocabulary, text.stop), 0
+    scanner, state = stop_scanner(vocabulary, text.stop), START
     for token in ids + path:
         state, end = scanner.step(state, token)
         if end is not None:

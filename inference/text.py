@@ -7,12 +7,12 @@ answers what kernels ask: which tokens may come, does this one pass, is the text
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from grammars.constraint import Matcher
-from grammars.stop import StopMatcher, StopScanner
+from grammars.stop import StopMatcher
+from grammars.stop_scanner import START, StopScanner, stop_scanner
 from grammars.vocabulary import Mask, Vocabulary
 from inference.engines.base import Context
 from ppl.compiler.plan import KernelName, TextPlan
@@ -26,7 +26,7 @@ class TextState:
     context: Context
     matcher: Matcher | None
     scanner: StopScanner | None
-    scan: int = 0
+    scan: int = START
     finished: bool = False
     _content: bytes = b""
 
@@ -40,7 +40,7 @@ class TextState:
         if plan.constraint is not None:
             matcher = plan.constraint.matcher(vocabulary)
             if scanner is not None:
-                matcher = StopMatcher(matcher, scanner, plan.constraint.accepts)
+                matcher = StopMatcher(matcher, plan.constraint.accepts, scanner)
         return cls(plan, Context(text.prompt), matcher, scanner)
 
     @property
@@ -114,12 +114,6 @@ class TextState:
         if self.scanner is None:
             return np.zeros(self.vocabulary.words, dtype=np.uint32)
         return self.scanner.terminators(self.scan)
-
-
-@lru_cache(maxsize=64)
-def stop_scanner(vocabulary: Vocabulary, stops: tuple[str, ...]) -> StopScanner:
-    """Return the scanner for these stop strings; its tables are built once."""
-    return StopScanner(vocabulary, tuple(stop.encode() for stop in stops))
 
 
 def decode_text(content: bytes) -> str:

@@ -68,8 +68,7 @@ def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
     parse = None
     if type_ is not None:
         constraint = constraint_of(type_)
-        if constraint is not None:
-            target, parse = target & constraint, constraint.parse
+        target, parse = target & constraint, constraint.parse
     return fiber.request(Draw(_address(sys._getframe(1), name), target, parse))
 
 

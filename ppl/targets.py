@@ -23,8 +23,7 @@ class Target(ABC):  # noqa: B024 - a closed family: subclasses are data, the com
 
     def __and__(self, constraint: Any) -> Target:
         """Return the measure p(x) · 1[x in c]; `constraint` is a `grammars` constraint or a Python type."""
-        c = constraint_of(constraint)
-        return self if c is None else Constrained(self, c)
+        return Constrained(self, constraint_of(constraint))
 
 
 @dataclass(frozen=True)

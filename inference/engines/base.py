@@ -1,7 +1,7 @@
 """Engine and session: one language-model runtime, and its memory during one run.
 
-A `Context` is a prompt and the tokens generated after it, as an immutable linked node: a fork of a particle is
-a second reference to the same node. A `Session` answers one question, *what may come next after each of these
+A `Context` is a prompt and the tokens generated after it, as an immutable linked node: a fork of a particle
+is a second reference to the same node. A `Session` answers one question, *what may come next after each of these
 contexts?*, and finds out for itself which of them extend which rows of its key-value cache: reordering after
 resampling, leaving the batch, and sharing of equal contexts all follow from the contexts that are asked for.
 A context may be asked for in any order and at any time; asking for one-token extensions of the contexts of
@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grammars.vocabulary import Vocabulary, unpack
+from inference.engines.errors import PromptTooLong
+from ppl.compiler.plan import TextPlan
 from ppl.lm import LM
+from ppl.rng import Rng
 
 
 class Context:
@@ -89,7 +92,7 @@ class Session(ABC):
         """Return the next-token distributions along given continuations.
 
         Each request is (prompt, continuation) in token ids; its answer has shape (len(continuation) + 1, V),
-        row i the log-probabilities (as in `NextTokens.logprobs`) after the first i tokens of the continuation.
+        row i the log-probabilities (as in `NextTokens.logprobs`) after the first i continuation tokens.
         """
 
     @abstractmethod
@@ -108,16 +111,31 @@ class Engine(LM):
 
     device: torch.device
 
+    def check_fits(self, prompt: Sequence[int], max_tokens: int = 0) -> None:
+        """Raise `PromptTooLong` unless `max_tokens` tokens can follow `prompt` within the model's context."""
+        if self.context_length is not None and len(prompt) + max_tokens > self.context_length:
+            raise PromptTooLong(
+                f"a prompt of {len(prompt)} tokens and {max_tokens} more do not fit the context of "
+                f"{self.name!r}, {self.context_length} tokens",
+                hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
+            )
+
     @abstractmethod
     def session(self) -> Session:
         """Return a fresh session."""
+
+    def example(self, plan: TextPlan, rng: Rng) -> str:
+        """Return one text in the support of `plan`; see `LM.example`."""
+        from inference.example import example  # kernels are built on engines
+
+        return example(self, plan, rng)
 
 
 class TextSoftmax:
     """Logits to log-probabilities over texts: log-softmax over text and end ids, the end ids merged.
 
-    The distribution of a text excludes ids that stand for no text (control tokens, padding rows), so those get
-    -inf *before* normalisation; every end-of-sequence id means the same end, so their mass is summed into
+    The distribution of a text excludes ids that stand for no text (control tokens, padding rows), so those
+    get -inf *before* normalisation; every end-of-sequence id means the same end, so their mass is summed into
     `vocabulary.end`.
     """
 
@@ -130,7 +148,7 @@ class TextSoftmax:
         self._size = vocabulary.size
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Return (..., V) log-probabilities of (..., V') logits, V' >= V; float64 stays, the rest is float32."""
+        """Return (..., V) log-probabilities of (..., V') logits, V' >= V, in float64 if they are, else float32."""
         logits = logits[..., : self._size]
         if logits.dtype != torch.float64:
             logits = logits.float()

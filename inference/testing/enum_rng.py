@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grammars.errors import PPLError
+from inference.weights import normalise
 from ppl.rng import Rng
 
 T = TypeVar("T")
+
+
+class TooManyPaths(PPLError, RuntimeError):
+    """An enumeration would need more paths than it was allowed."""
 
 
 class EnumRng(Rng):
@@ -33,8 +38,8 @@ class EnumRng(Rng):
 
     def categorical(self, logits: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Enumerate each draw over the indices of positive probability."""
-        probabilities = torch.softmax(logits.double(), dim=-1).cpu().numpy()
-        return np.array([self._draw(probabilities[row]) for row in rows], dtype=np.int64)
+        table = logits.double().cpu().numpy()
+        return np.array([self._draw(normalise(table[row])) for row in rows], dtype=np.int64)
 
     def uniform(self, edges: Sequence[float]) -> float:
         """Enumerate the cells of the partition at `edges`; the draw is the middle of its cell."""
@@ -45,6 +50,7 @@ class EnumRng(Rng):
 
     def _draw(self, probabilities: NDArray[np.float64]) -> int:
         support = np.flatnonzero(probabilities > 0.0)
+        assert len(support), "a draw from a distribution without mass"
         at = len(self.chosen)
         choice = self._script[at] if at < len(self._script) else 0
         self.chosen.append(choice)
@@ -59,7 +65,7 @@ def paths(run: Callable[[Rng], T], *, max_paths: int = 1_000_000) -> Iterator[tu
 
     Raises
     ------
-    RuntimeError
+    TooManyPaths
         If there are more than `max_paths` paths.
     """
     script: list[int] | None = []
@@ -70,13 +76,15 @@ def paths(run: Callable[[Rng], T], *, max_paths: int = 1_000_000) -> Iterator[tu
         script = _next_script(rng)
         if script is None:
             return
-    raise RuntimeError(f"more than {max_paths} paths: use fewer particles, tokens or a smaller vocabulary")
+    raise TooManyPaths(
+        f"a run has more than {max_paths} random paths", hint="use fewer particles, tokens or a smaller vocabulary"
+    )
 
 
-def expectation(run: Callable[[Rng], dict[T, float]]) -> dict[T, float]:
+def expectation(run: Callable[[Rng], dict[T, float]], *, max_paths: int = 1_000_000) -> dict[T, float]:
     """Return the exact expectation of a run that returns a sparse vector (missing keys are 0)."""
     mean: dict[T, float] = {}
-    for probability, vector in paths(run):
+    for probability, vector in paths(run, max_paths=max_paths):
         for key, x in vector.items():
             mean[key] = mean.get(key, 0.0) + probability * x
     return mean

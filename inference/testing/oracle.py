@@ -31,9 +31,8 @@ def measure(model: Model[Any]) -> Measure:
         mass, request = _run(model.fiber(), script)
         if isinstance(request, Finished):
             total[request.value] += mass
-        elif isinstance(request, Draw):
-            for outcome in target_measure(request.target):
-                pending.append([*script, outcome])
+        elif isinstance(request, Draw) and mass > 0.0:
+            pending += [[*script, outcome] for outcome in target_measure(request.target)]
     return {value: mass for value, mass in total.items() if mass > 0.0}
 
 

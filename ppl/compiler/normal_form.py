@@ -1,6 +1,6 @@
 """Normal form of a target: one text distribution and a flat conjunction of constraints.
 
-Every rewriting keeps the measure: p & a & b ≡ p & (a & b), and a constrained finite distribution is the finite
+Every rewriting keeps the measure: p & a & b ≡ p & (a & b), p & (any text) ≡ p, and a constrained finite distribution is the finite
 measure of the values that satisfy the constraint.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from grammars.algebra import AnyText
 from grammars.constraint import Constraint
 from ppl.errors import InvalidArgument
 from ppl.targets import Categorical, Constrained, Target, Text
@@ -43,7 +44,8 @@ def normal_form(target: Target) -> NormalForm:
     """Return the normal form of `target`: the same measure."""
     constraint: Constraint | None = None
     while isinstance(target, Constrained):
-        constraint = target.constraint if constraint is None else target.constraint & constraint
+        if not isinstance(target.constraint, AnyText):
+            constraint = target.constraint if constraint is None else target.constraint & constraint
         target = target.target
     if isinstance(target, Text):
         return TextForm(target, constraint)

@@ -15,11 +15,12 @@ Whatever the kernel, at the length limit only the end is allowed and its probabi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from grammars.algebra import check_satisfiable
+from grammars.cache import per_vocabulary
 from grammars.constraint import Constraint
+from grammars.vocabulary import Vocabulary
 from ppl.compiler.normal_form import TextForm
 from ppl.targets import Text
 
@@ -36,7 +37,6 @@ class TextPlan:
     reason: str
 
 
-@lru_cache(maxsize=1024)
 def plan_text(form: TextForm) -> TextPlan:
     """Return the plan of a text site; no language model is called.
 
@@ -47,15 +47,16 @@ def plan_text(form: TextForm) -> TextPlan:
     """
     if form.constraint is None:
         return TextPlan(form.text, None, "direct", "one expert without constraints: its own draw has weight 1")
-    check_satisfiable(form.constraint)
-    matcher = form.constraint.matcher(form.text.lm.vocabulary)
-    late = form.constraint.final_checks
-    at_end = f"; at the end it checks {', '.join(late)}" if late else ""
+    kernel, reason = _kernel_for(form.text.lm.vocabulary, form.constraint)
+    return TextPlan(form.text, form.constraint, kernel, reason)
+
+
+@per_vocabulary(limit=256)
+def _kernel_for(vocabulary: Vocabulary, constraint: Constraint) -> tuple[KernelName, str]:
+    """Return the kernel for a constraint over a vocabulary, and the reason."""
+    check_satisfiable(constraint)
+    matcher, late = constraint.matcher(vocabulary), constraint.final_checks
+    at_end = f"; only complete texts show {', '.join(late)}" if late else ""
     if matcher.mask() is not None and matcher.mask_is_exact:
-        return TextPlan(form.text, form.constraint, "masked", f"the constraint offers a mask{at_end}")
-    return TextPlan(
-        form.text,
-        form.constraint,
-        "checked",
-        f"part of the constraint offers only a check of single tokens{at_end}",
-    )
+        return "masked", f"every constraint offers an exact mask{at_end}"
+    return "checked", f"part of the constraint offers only a check of single tokens{at_end}"

@@ -1,0 +1,200 @@
+r"""JSON Schema: the JSON texts of the values that a schema, or a Python type, admits.
+
+The language of `JsonSchema(s)` is the set of texts that
+
+1. are spelled as follows: members in the order in which the schema names them (a subschema of `allOf`,
+   `anyOf`, `oneOf` counts where its keyword stands, then come names that only `required` has, then unlisted
+   members); whitespace as `whitespace` says, none before or after the value; characters of strings as
+   themselves, escaped only where JSON demands it, and U+007F not at all; literals of `const` and `enum` in
+   one canonical spelling (`-2`, not `-2.0`); integers without fraction or exponent; strings of a known
+   `format` (`date-time`, `time`, `date`, `duration`, `email`, `hostname`, `ipv4`, `ipv6`, `uuid`, `uri`) in
+   that format; strings under a `pattern` as ECMAScript reads it (`\d` is 0 to 9);
+2. can be read as JSON, each member name once, each number finite (`json_text.read_json`);
+3. hold a value that the `jsonschema` validator of the schema's dialect accepts;
+4. if a Python type was given: that pydantic turns into an instance of it.
+
+The mask enforces 1 and nearly all of 3 token by token. Conditions 2 to 4 are always checked on the complete
+text; `final_checks` lists those that nothing enforces earlier. So the language is never larger than the
+schema says, and smaller only by the spelling rules of 1.
+
+For Python types, objects are closed: members that a model would only ignore are not in the language, unless
+its configuration says `extra="allow"`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from jsonschema.protocols import Validator
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import override
+
+from grammars.constraint import Constraint, Matcher
+from grammars.errors import GrammarError, ParseError
+from grammars.json_compiler import ENGINE_WHITESPACE, CompiledSchema, Whitespace, compile_schema
+from grammars.json_text import read_json
+from grammars.llguidance import GrammarMatcher
+from grammars.pydantic_types import adapter_of, is_expressed, schema_of, type_name
+from grammars.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class JsonSchema(Constraint):
+    """The JSON texts of a schema or of a Python type.
+
+    Parameters
+    ----------
+    schema:
+        A schema as a dict or bool, as JSON text (beginning with a brace), or as the path of a file; or a
+        Python type: a pydantic model, a dataclass, a `TypedDict`, a `TypeAdapter`, or anything else that
+        pydantic knows.
+    whitespace:
+        Between the parts of a text: `"compact"` none; `"bounded"` (the default) at most one space, or a line
+        end and up to 16 spaces, which leaves room for pretty printing but not for a model to idle in; `"any"`
+        whatever JSON allows, without bound.
+    validator:
+        A validator class of `jsonschema` or its name; by default `$schema` decides, else Draft 2020-12.
+
+    Raises
+    ------
+    GrammarError
+        If the schema is not JSON (line and column), invalid (JSON pointer of the fault), or refers to
+        something outside itself; if pydantic finds no schema for the type.
+    ContradictionError
+        If no value satisfies the schema.
+    """
+
+    text: str
+    """The schema in canonical JSON."""
+    whitespace: Whitespace
+    dialect: type[Validator] | None
+    type: Any = field(hash=False)
+    """The Python type that `parse` builds, or None for plain JSON values."""
+
+    def __init__(
+        self,
+        schema: Any,
+        *,
+        whitespace: Whitespace = "bounded",
+        validator: str | type[Validator] | None = None,
+    ) -> None:
+        if whitespace not in ENGINE_WHITESPACE:
+            raise GrammarError(
+                f"unknown whitespace {whitespace!r}", hint=f"one of {', '.join(ENGINE_WHITESPACE)}"
+            )
+        text, type_ = _read_schema(schema)
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "whitespace", whitespace)
+        object.__setattr__(self, "dialect", _dialect(validator))
+        object.__setattr__(self, "type", type_)
+        _ = self._compiled  # so that a faulty schema is refused here
+
+    @cached_property
+    def _compiled(self) -> CompiledSchema:
+        return compile_schema(self.text, self.whitespace, self.dialect)
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any] | None:
+        return None if self.type is None else adapter_of(self.type)
+
+    @override
+    def matcher(self, vocabulary: Vocabulary) -> Matcher:
+        return GrammarMatcher(vocabulary, self._compiled.grammar)
+
+    @property
+    @override
+    def final_checks(self) -> tuple[str, ...]:
+        if self.type is None or is_expressed(self.type):
+            return self._compiled.final_checks
+        return (*self._compiled.final_checks, f"pydantic validates {type_name(self.type)}")
+
+    @override
+    def accepts(self, text: bytes) -> bool:
+        try:
+            self._value(text)
+        except ParseError:
+            return False
+        return True
+
+    def parse(self, text: str) -> Any:
+        """Return the value: plain JSON for a schema, an instance for a Python type.
+
+        Raises
+        ------
+        ParseError
+            If `text` is not in the language; with what the JSON reader, the validator or pydantic said.
+        """
+        value = self._value(text.encode("utf-8", "surrogateescape"))
+        if not self.matches(text):
+            raise ParseError(
+                f"{text!r} is valid, but not spelled as {self} spells it",
+                hint=f"members in schema order, {self.whitespace} whitespace, no needless escapes",
+            )
+        return value
+
+    def _value(self, text: bytes) -> Any:
+        """Return the value of a text, or raise `ParseError` if it fails one of the conditions 2 to 4."""
+        try:
+            value = read_json(text)
+        except ValueError as error:
+            raise ParseError(f"not a JSON text: {error}: {_short(text)}") from None
+        fault = jsonschema.exceptions.best_match(self._compiled.validator.iter_errors(value))
+        if fault is not None:
+            raise ParseError(f"invalid at {fault.json_path}: {fault.message}")
+        if self._adapter is None:
+            return value
+        try:
+            return self._adapter.validate_json(text)
+        except ValidationError as error:
+            raise ParseError(f"not a valid {type_name(self.type)}: {error}") from None
+
+    def __repr__(self) -> str:
+        shown = type_name(self.type) if self.type is not None else _short(self.text.encode())
+        options = "" if self.whitespace == "bounded" else f", whitespace={self.whitespace!r}"
+        dialect = "" if self.dialect is None else f", validator={self.dialect.__name__}"
+        return f"JsonSchema({shown}{options}{dialect})"
+
+
+def _read_schema(schema: Any) -> tuple[str, Any]:
+    """Return the canonical JSON of a schema, and the Python type if that is what was given."""
+    if isinstance(schema, Path) or (isinstance(schema, str) and not schema.lstrip().startswith("{")):
+        try:
+            content, source = Path(schema).read_text(encoding="utf-8"), f" in {schema}"
+        except (OSError, UnicodeError) as error:
+            raise GrammarError(f"cannot read a schema from {str(schema)!r}: {error}") from None
+    elif isinstance(schema, str):
+        content, source = schema, ""
+    elif isinstance(schema, (bool, Mapping)):
+        try:
+            return json.dumps(schema, separators=(",", ":"), allow_nan=False, default=dict), None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise GrammarError(
+                f"the schema is not JSON: {error}", hint="use strings, numbers, lists and dicts"
+            ) from None
+    else:
+        return schema_of(schema), schema
+    try:
+        value = read_json(content)
+    except ValueError as error:
+        raise GrammarError(f"the schema{source} is not JSON: {error}") from None
+    return json.dumps(value, separators=(",", ":")), None
+
+
+def _dialect(validator: str | type[Validator] | None) -> type[Validator] | None:
+    cls = getattr(jsonschema, validator, None) if isinstance(validator, str) else validator
+    if validator is not None and not (isinstance(cls, type) and hasattr(cls, "META_SCHEMA")):
+        raise GrammarError(
+            f"unknown validator {validator!r}", hint="a class of jsonschema, as Draft7Validator"
+        )
+    return cls
+
+
+def _short(text: bytes) -> str:
+    shown = text.decode("utf-8", "replace")
+    return repr(shown if len(shown) <= 80 else shown[:77] + "...")

@@ -1,0 +1,133 @@
+"""Engine `transformers`: causal language models of Hugging Face transformers, in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from grammars.vocabulary import Vocabulary
+from inference.engines.base import Engine, TextSoftmax
+from inference.engines.errors import NoChatTemplate, UnsupportedModel
+from inference.engines.forward import Forward
+from inference.engines.kv_cache import attention_windows
+from inference.engines.token_bytes import TokenBytes
+from inference.engines.transformers_session import TransformersSession
+from ppl.errors import InvalidArgument
+
+_ENDS_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|eot|>", "<turn|>", "<|return|>")
+
+
+class TransformersEngine(Engine):
+    """A causal language model of transformers with its tokenizer.
+
+    Parameters
+    ----------
+    model:
+        A model with a language-modelling head, on the device and in the precision it is to run in.
+    tokenizer:
+        Its tokenizer: byte-level BPE or SentencePiece with byte fallback.
+    name:
+        Shown in messages.
+
+    Raises
+    ------
+    UnsupportedModel
+        If the tokens have no bytes of their own, no id ends a text, or the model keeps another memory than
+        the keys and values of each token.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str) -> None:
+        config = model.config.get_text_config(decoder=True)
+        self.name = name
+        self.windows = attention_windows(config, name)
+        self.context_length = getattr(config, "max_position_embeddings", None)
+        self._tokenizer = tokenizer
+        self._bytes = TokenBytes.of(tokenizer, name)
+        self.vocabulary = self._vocabulary(model, tokenizer)
+        if getattr(config, "attn_logit_softcapping", None):
+            model.set_attn_implementation("eager")  # the fused kernels have no soft cap
+        self.forward = Forward(model.eval().requires_grad_(False))
+        self.device = self.forward.device
+        self.softmax = TextSoftmax(self.vocabulary, self.device)
+        self._render = lru_cache(maxsize=1024)(self._encode_chat)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the ids that spell exactly `text`; special tokens in it are read as plain text.
+
+        Raises
+        ------
+        NotSpellable
+            If the vocabulary lacks bytes of the text.
+        """
+        return self._bytes.encode(text)
+
+    def encode_prompt(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a prompt as the tokenizer reads it, special tokens and all.
+
+        A prompt without any token begins with the beginning-of-sequence id, or else an end-of-sequence id.
+        """
+        ids = tuple(self._tokenizer(text)["input_ids"])
+        if ids:
+            return ids
+        begin = self._tokenizer.bos_token_id
+        return (self.vocabulary.end if begin is None else begin,)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """Return the ids of a conversation in the model's chat format, up to where its answer begins.
+
+        Raises
+        ------
+        NoChatTemplate
+            If the model has no chat format.
+        InvalidArgument
+            If the chat format does not take these messages.
+        """
+        return self._render(tuple(tuple(message.items()) for message in messages))
+
+    def session(self) -> TransformersSession:
+        """Return a fresh session."""
+        return TransformersSession(self)
+
+    def _encode_chat(self, messages: tuple[tuple[tuple[str, str], ...], ...]) -> tuple[int, ...]:
+        if not getattr(self._tokenizer, "chat_template", None):
+            raise NoChatTemplate(
+                f"{self.name!r} has no chat template",
+                hint="it is a base model: continue a text with lm(prompt), or load its instruct variant",
+            )
+        chat = [dict(message) for message in messages]
+        try:
+            text = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        except Exception as error:
+            raise InvalidArgument(
+                f"the chat template of {self.name!r} does not take these messages: {error}",
+                hint='pass a list of {"role": "system" | "user" | "assistant", "content": ...}, roles in turn',
+            ) from error
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _vocabulary(self, model: Any, tokenizer: Any) -> Vocabulary:
+        """Return the bytes of all ids of the model's logits, None for ids that the tokenizer lacks."""
+        size = int(model.get_output_embeddings().weight.shape[0])
+        eos = {v for v in self._ends(model, tokenizer) if 0 <= v < size}
+        if not eos:
+            raise UnsupportedModel(
+                f"no id of {self.name!r} ends a text",
+                hint="set eos_token_id in its generation_config.json, or eos_token of its tokenizer",
+            )
+        tokens = tuple(None if v in eos else self._bytes.tokens.get(v) for v in range(size))
+        return Vocabulary(tokens=tokens, eos=frozenset(eos))
+
+    def _ends(self, model: Any, tokenizer: Any) -> set[int]:
+        """Return the ids that the model, its tokenizer or its chat format ends a text with."""
+        ends: set[int] = set()
+        for source in (model.generation_config, model.config, model.config.get_text_config(), tokenizer):
+            value = getattr(source, "eos_token_id", None)
+            ends.update([value] if isinstance(value, int) else value or ())
+        template = str(getattr(tokenizer, "chat_template", None) or "")
+        known = tokenizer.get_vocab()
+        ends.update(
+            known[token]
+            for token in _ENDS_OF_TURN
+            if token in template and token in known and self._bytes.tokens.get(known[token], b"") is None
+        )
+        return ends

@@ -1,0 +1,30 @@
+"""The exactness kit: check any method, kernel, target or constraint against brute force, to rounding error.
+
+    from inference.testing import check_unbiased
+    check_unbiased(my_program(...), SMC(particles=2))
+
+`EnumRng` enumerates random choices, `oracle` enumerates what a program denotes, `checks` compares the two,
+`strategies` draws random programs (needs the extra `testing`), `mutants` proves that the checks can fail.
+"""
+
+from inference.testing.checks import (
+    check_kernel,
+    check_replay,
+    check_resampling,
+    check_unbiased,
+)
+from inference.testing.enum_rng import EnumRng, TooManyPaths, expectation, paths
+from inference.testing.oracle import measure, target_measure
+
+__all__ = [
+    "EnumRng",
+    "TooManyPaths",
+    "check_kernel",
+    "check_replay",
+    "check_resampling",
+    "check_unbiased",
+    "expectation",
+    "measure",
+    "paths",
+    "target_measure",
+]

@@ -1,0 +1,143 @@
+"""Checks: statements about the law of an algorithm, verified by enumeration.
+
+Each raises `AssertionError` with both numbers where they differ by more than `tolerance` (relative to the
+larger of 1 and the number). For toy language models: the work grows with the number of random paths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.engines.base import NextTokens
+from inference.kernels import Kernel
+from inference.methods.base import Method, Result
+from inference.progress import Progress
+from inference.resampling import Scheme, resample
+from inference.sessions import Sessions
+from inference.testing.enum_rng import expectation
+from inference.testing.oracle import Measure, measure, target_measure
+from inference.text import TextState
+from inference.weights import Floats, normalise
+from ppl.fiber import Draw, Finished
+from ppl.program import Model
+from ppl.rng import Rng
+
+TOLERANCE = 1e-10
+
+
+def check_unbiased(
+    model: Model[Any], method: Method, *, tolerance: float = TOLERANCE, max_paths: int = 100_000
+) -> None:
+    """Check that `method` is unbiased for `model`: E[Ẑ] = Z, and E[Ẑ Σ W_i 1{x_i = x}] = γ(x) for each value x.
+
+    γ is the measure that the program denotes, by the oracle; values must be hashable. Raises `TooManyPaths`
+    where the method makes more than `max_paths` different runs.
+    """
+    expected: dict[Any, float] = {**measure(model), _EVIDENCE: 0.0}
+    expected[_EVIDENCE] = math.fsum(expected.values())
+    actual = expectation(lambda rng: _estimate(model, method, rng), max_paths=max_paths)
+    _compare(actual, expected, f"{method!r} on {model!r}", tolerance)
+
+
+def check_kernel(
+    kernel: Kernel, state: TextState, target: Mapping[int, float], *, tolerance: float = TOLERANCE
+) -> None:
+    """Check that a kernel is properly weighted: E[w 1{x}] = target(x) for each token x.
+
+    Parameters
+    ----------
+    kernel:
+        The kernel under test.
+    state:
+        Where the token is proposed; it is not changed.
+    target:
+        The unnormalised law of the next token; tokens left out have mass 0.
+    """
+    engine = state.plan.text.lm
+    with Sessions() as sessions:
+        following = sessions[engine].next_tokens([state.context])
+
+    def propose(rng: Rng) -> dict[int, float]:
+        proposal = kernel(NextTokens(following.logprobs, following.rows), [state])
+        before = float(proposal.log_weights[0])
+        if before == -math.inf:
+            return {}
+        tokens, after = proposal.draw(rng, [state])
+        return {int(tokens[0]): math.exp(before + float(after[0]))}
+
+    _compare(expectation(propose), target, f"the kernel at {state.content!r}", tolerance)
+
+
+def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLERANCE) -> None:
+    """Check that a scheme gives particle j an expected number of N W_j offspring, and N in total."""
+    weights, size = normalise(np.log(weights)), len(weights)
+
+    def offspring(rng: Rng) -> dict[int, float]:
+        ancestors = resample(scheme, weights, rng)
+        assert len(ancestors) == size, f"{scheme}: {len(ancestors)} ancestors for {size} particles"
+        return {int(j): float(np.sum(ancestors == j)) for j in set(ancestors)}
+
+    expected = {j: size * w for j, w in enumerate(weights.tolist())}
+    _compare(expectation(offspring), expected, f"{scheme} resampling of {weights.tolist()}", tolerance)
+
+
+def check_replay(model: Model[Any], rng: Rng) -> None:
+    """Check that a program can be replayed: a fork at each draw, run on, makes the same requests.
+
+    The outcomes are drawn from the sites' own toy distributions. Raises `ReplayDivergence` where a program
+    depends on more than its samples.
+    """
+    original = model.fiber()
+    request = original.start()
+    while not isinstance(request, Finished):
+        outcome = None
+        if isinstance(request, Draw):
+            choices = list(target_measure(request.target).items())
+            if not choices:
+                break
+            masses = np.log([mass for _, mass in choices])
+            outcome = choices[_pick(masses, rng)][0]
+        copy = original.fork() if isinstance(request, Draw) else None
+        request = original.answer(outcome)
+        if copy is not None:
+            replayed = copy.answer(outcome)
+            assert replayed == request, f"the replay of {model!r} reached {replayed}, the original {request}"
+            copy.close()
+
+
+_EVIDENCE = object()
+
+
+def _run(model: Model[Any], method: Method, rng: Rng) -> Result:
+    with Sessions() as sessions:
+        return method.run(model, rng, sessions, Progress())
+
+
+def _estimate(model: Model[Any], method: Method, rng: Rng) -> Measure:
+    """Return one run's estimate of the measure, Ẑ Σ W_i 1{x_i}, and of the evidence, Ẑ."""
+    result = _run(model, method, rng)
+    estimate: Measure = {_EVIDENCE: math.exp(result.log_evidence)}
+    if result.log_evidence > -math.inf:
+        weights = normalise(result.log_weights)
+        for particle, weight in zip(result.particles, weights.tolist(), strict=True):
+            if weight > 0.0:
+                mass = estimate[_EVIDENCE] * weight
+                estimate[particle.value] = estimate.get(particle.value, 0.0) + mass
+    return estimate
+
+
+def _compare(actual: Mapping[Any, float], expected: Mapping[Any, float], what: str, tolerance: float) -> None:
+    for key in {**expected, **actual}:
+        a, e = actual.get(key, 0.0), expected.get(key, 0.0)
+        if not abs(a - e) <= tolerance * max(1.0, abs(e)):
+            name = "the evidence" if key is _EVIDENCE else repr(key)
+            raise AssertionError(f"{what}: expected {e!r} for {name}, got {a!r}")
+
+
+def _pick(masses: Floats, rng: Rng) -> int:
+    return int(rng.categorical(torch.from_numpy(masses)[None], np.zeros(1, dtype=np.int64))[0])

@@ -1,0 +1,278 @@
+"""Mutants: seeded bugs that the exactness checks must find.
+
+Each is a real mistake of the kind that inference code has shipped with. A check that no mutant fails checks
+nothing; `tests/inference/test_mutants.py` runs the suite under each of them and expects it to fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from inference import scoring
+from inference.engines.base import Context, NextTokens
+from inference.engines.table import TableSession
+from inference.kernels import KERNELS, Proposal, masked
+from inference.methods import enumerate as enumeration
+from inference.methods import smc
+from inference.methods.rejection import Rejection
+from inference.resampling import _SCHEMES, Ancestors, multinomial
+from inference.scheduler import Scheduler, Todo
+from inference.text import TextState
+from inference.weights import Floats, log_mean_exp, log_sum_exp
+from ppl.compiler.normal_form import FiniteForm
+from ppl.fiber import Fiber
+from ppl.rng import Rng
+
+Patch = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A seeded bug; `planted()` puts it in place for the length of a `with` block."""
+
+    name: str
+    description: str
+    planted: Patch
+
+
+MUTANTS: list[Mutant] = []
+
+
+def _mutant(description: str) -> Callable[[Callable[[], Iterator[None]]], None]:
+    def register(plant: Callable[[], Iterator[None]]) -> None:
+        MUTANTS.append(Mutant(plant.__name__, description, contextmanager(plant)))
+
+    return register
+
+
+def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> AbstractContextManager[Any]:
+    def kernel(following: NextTokens, states: Sequence[TextState]) -> Proposal:
+        proposal = masked(following, states)
+        dead = np.isneginf(proposal.log_weights)
+        return replace(proposal, log_weights=np.where(dead, -np.inf, change(proposal, states)))
+
+    return patch.dict(KERNELS, {"masked": kernel})
+
+
+@_mutant("locally masked decoding: the masked kernel's weight is thrown away")
+def mask_weight_dropped() -> Iterator[None]:
+    with _reweighed(lambda proposal, _: np.zeros(len(proposal.rows))):
+        yield
+
+
+@_mutant("the normaliser is summed over the wrong axis")
+def normaliser_over_the_wrong_axis() -> Iterator[None]:
+    def change(proposal: Proposal, _: Sequence[TextState]) -> Floats:
+        over_rows = torch.logsumexp(proposal.numerators, dim=0)
+        return over_rows[torch.from_numpy(proposal.rows) % len(over_rows)].double().numpy()
+
+    with _reweighed(change):
+        yield
+
+
+@_mutant("at the length limit the end is forced without paying its probability")
+def limit_not_paid() -> Iterator[None]:
+    def change(proposal: Proposal, states: Sequence[TextState]) -> Floats:
+        return np.where([state.at_limit for state in states], 0.0, proposal.log_weights)
+
+    with _reweighed(change):
+        yield
+
+
+@_mutant("logits are used without log-softmax")
+def raw_logits() -> Iterator[None]:
+    original = TableSession.next_tokens
+
+    def next_tokens(self: TableSession, contexts: Sequence[Context]) -> NextTokens:
+        following = original(self, contexts)
+        return following._replace(logprobs=following.logprobs + 0.3)
+
+    with patch.object(TableSession, "next_tokens", next_tokens):
+        yield
+
+
+@_mutant("the end is allowed where the constraint does not accept")
+def end_anywhere() -> Iterator[None]:
+    with patch.object(TextState, "_may_end", lambda self: True):
+        yield
+
+
+@_mutant("the text keeps its stop string")
+def stop_kept() -> Iterator[None]:
+    def finish(self: TextState, content: bytes) -> None:
+        self.finished, self._content = True, self.vocabulary.decode(self.context.generated())
+
+    with patch.object(TextState, "_finish", finish):
+        yield
+
+
+@_mutant("copies made by resampling share one text state")
+def shared_text_state() -> Iterator[None]:
+    with patch.object(TextState, "fork", lambda self: self):
+        yield
+
+
+@_mutant("copies made by resampling lose the trace")
+def trace_lost() -> Iterator[None]:
+    original = Fiber.fork
+
+    def fork(self: Fiber) -> Fiber:
+        copy = original(self)
+        copy._choices = copy._choices[:-1]
+        return copy
+
+    with patch.object(Fiber, "fork", fork):
+        yield
+
+
+def _select(change: Callable[[Scheduler, Floats, Ancestors], None]) -> AbstractContextManager[Any]:
+    original = Scheduler.select
+
+    def select(self: Scheduler, ancestors: Ancestors) -> None:
+        before = self.log_weights.copy()
+        original(self, ancestors)
+        change(self, before, ancestors)
+
+    return patch.object(Scheduler, "select", select)
+
+
+@_mutant("resampled particles keep their old weights")
+def weights_kept() -> Iterator[None]:
+    def change(self: Scheduler, before: Floats, ancestors: Ancestors) -> None:
+        self.log_weights = before[ancestors]
+
+    with _select(change):
+        yield
+
+
+@_mutant("resampling sets the weights to 1 and forgets the evidence so far")
+def evidence_forgotten() -> Iterator[None]:
+    def change(self: Scheduler, before: Floats, ancestors: Ancestors) -> None:
+        self.log_weights = np.zeros(len(before))
+
+    with _select(change):
+        yield
+
+
+@_mutant("finished particles are left out of resampling")
+def finished_left_out() -> Iterator[None]:
+    original = Scheduler.select
+
+    def select(self: Scheduler, ancestors: Ancestors) -> None:
+        kept = [i if p.finished else int(a) for i, (p, a) in enumerate(zip(self.particles, ancestors, strict=True))]
+        original(self, np.array(kept))
+
+    with patch.object(Scheduler, "select", select):
+        yield
+
+
+@_mutant("proposals are not moved along with the resampled particles")
+def stale_proposals() -> Iterator[None]:
+    original = Scheduler.select
+
+    def select(self: Scheduler, ancestors: Ancestors) -> None:
+        groups, self._groups = self._groups, []
+        original(self, ancestors)
+        self._groups = groups
+
+    with patch.object(Scheduler, "select", select):
+        yield
+
+
+@_mutant("the evidence is the mean over survivors instead of all particles")
+def dead_particles_forgotten() -> Iterator[None]:
+    def over_survivors(log_weights: Floats) -> float:
+        alive = log_weights[log_weights > -np.inf]
+        return log_mean_exp(alive) if len(alive) else -np.inf
+
+    with patch.object(smc, "log_mean_exp", over_survivors):
+        yield
+
+
+@_mutant("the evidence is the sum of the weights instead of their mean")
+def sum_for_mean() -> Iterator[None]:
+    with patch.object(smc, "log_mean_exp", log_sum_exp):
+        yield
+
+
+@_mutant("residual resampling draws the rest from the full weights")
+def residual_from_full_weights() -> Iterator[None]:
+    def residual(weights: Floats, n: int, rng: Rng) -> Ancestors:
+        kept = np.repeat(np.arange(len(weights)), np.floor(n * weights).astype(np.int64))
+        return np.concatenate([kept, multinomial(weights, n - len(kept), rng)]) if len(kept) < n else kept
+
+    with patch.dict(_SCHEMES, {"residual": residual}):
+        yield
+
+
+@_mutant("stratified resampling divides the uniforms wrongly")
+def strata_misplaced() -> Iterator[None]:
+    def stratified(weights: Floats, n: int, rng: Rng) -> Ancestors:
+        cumulative = np.cumsum(weights)
+        points = [min(i / n + rng.uniform(cumulative - i / n), 1.0 - 1e-12) for i in range(n)]
+        return np.searchsorted(cumulative / cumulative[-1], points, side="right")
+
+    with patch.dict(_SCHEMES, {"stratified": stratified}):
+        yield
+
+
+@_mutant("a factor is not added to the weight")
+def factor_lost() -> Iterator[None]:
+    original = Scheduler._add_weight
+
+    def add_weight(self: Scheduler, i: int, log_weight: float, reason: str) -> bool:
+        return original(self, i, log_weight if log_weight == -np.inf else 0.0, reason)
+
+    with patch.object(Scheduler, "_add_weight", add_weight):
+        yield
+
+
+@_mutant("a constrained finite site is normalised, its lost mass forgotten")
+def finite_mass_forgotten() -> Iterator[None]:
+    original = Scheduler._choose
+
+    def choose(self: Scheduler, i: int, form: FiniteForm) -> Todo:
+        shift = log_sum_exp(np.array(form.log_masses))
+        return original(self, i, replace(form, log_masses=tuple(w - shift for w in form.log_masses)))
+
+    with patch.object(Scheduler, "_choose", choose):
+        yield
+
+
+@_mutant("observe leaves out the probability that the text ends")
+def observed_end_free() -> Iterator[None]:
+    def everything(text: Any, ids: Any, path: Any) -> list[int]:
+        return list(range(text.lm.vocabulary.size)) if not path else []
+
+    with patch.object(scoring, "_ending_tokens", everything):
+        yield
+
+
+@_mutant("rejection sampling ignores the bound in the acceptance probability")
+def bound_ignored() -> Iterator[None]:
+    def keep(self: Rejection, log_weight: float, rng: Rng) -> bool:
+        share = float(np.exp(min(log_weight, 0.0)))
+        return share > 0.0 and rng.uniform([share]) < share
+
+    with patch.object(Rejection, "_keep", keep):
+        yield
+
+
+@_mutant("enumeration multiplies the mask's normaliser in twice")
+def normaliser_twice() -> Iterator[None]:
+    def outcomes(self: Any, proposal: Proposal, k: int) -> list[tuple[int, float]]:
+        row = proposal.numerators[int(proposal.rows[k])].double()
+        tokens = torch.nonzero(torch.isfinite(row))[:, 0]
+        return list(zip(tokens.tolist(), row[tokens].tolist(), strict=True))
+
+    with patch.object(enumeration._Branching, "_outcomes", outcomes):
+        yield
+
+

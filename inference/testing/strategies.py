@@ -1,0 +1,141 @@
+"""Hypothesis strategies: random toy language models, constraints, targets and programs.
+
+Small enough that every random path of a method with two particles can be followed. Needs the extra `testing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from grammars.algebra import And, AnyText, check_satisfiable
+from grammars.choice import Choice
+from grammars.constraint import Constraint
+from grammars.errors import ContradictionError
+from grammars.regex import Regex
+from inference.engines.table import TableLM
+from ppl.primitives import condition, factor, memo, observe, sample
+from ppl.program import Model, program
+from ppl.targets import Categorical, Target
+
+ALPHABET = ("a", "b")
+"""Single characters, so that a text has one tokenization."""
+
+_PATTERNS = ("a+", "b?a", "[ab]b", "a*b*", "(ab)+", "b", "a?", "[ab]*", "a|bb")
+
+
+@st.composite
+def toy_lms(draw: DrawFn, tokens: tuple[str, ...] = ALPHABET) -> TableLM:
+    """Draw a random tabular LM, about one in three with tokens of probability 0."""
+    return TableLM.random(
+        tokens,
+        draw(st.integers(0, 2**16)),
+        concentration=draw(st.sampled_from([0.5, 1.0, 3.0])),
+        sparsity=draw(st.sampled_from([0.0, 0.0, 0.3])),
+    )
+
+
+def constraints() -> SearchStrategy[Constraint]:
+    """Draw a constraint over the characters a and b that some text satisfies."""
+    regexes = st.sampled_from(_PATTERNS).map(Regex)
+    texts = st.lists(st.text("ab", max_size=2), min_size=1, max_size=3, unique=True)
+    return st.one_of(regexes, texts.map(Choice))
+
+
+@st.composite
+def text_targets(draw: DrawFn, lm: TableLM, max_tokens: int = 2) -> Target:
+    """Draw a text target: sometimes with a stop string, and with zero to two constraints."""
+    stop = draw(st.sampled_from([(), (), ("b",), ("ab",), ("b", "aa")]))
+    target: Target = lm(draw(st.sampled_from(["", "x"])), stop=stop, max_tokens=draw(st.integers(1, max_tokens)))
+    conjunction = draw(st.lists(constraints(), max_size=2).filter(_satisfiable))
+    for constraint in conjunction:
+        target = target & constraint
+    return target
+
+
+def _satisfiable(conjunction: list[Constraint]) -> bool:
+    try:
+        check_satisfiable(And.of(AnyText(), *conjunction))
+    except ContradictionError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line of a random program; what it does depends on the texts drawn so far."""
+
+    kind: Literal["text", "prompted", "choice", "condition", "factor", "observe", "memo", "branch"]
+    target: Any = None
+    number: float = 0.0
+
+
+@dataclass(frozen=True)
+class RandomProgram:
+    """A straight list of statements, with a branch where a statement says so."""
+
+    lm: TableLM
+    statements: tuple[Statement, ...]
+
+    def model(self) -> Model[tuple[Any, ...]]:
+        """Return the program as a model; its value is the tuple of all that was drawn."""
+        return _interpret(self)
+
+
+@st.composite
+def programs(draw: DrawFn, max_statements: int = 4) -> RandomProgram:
+    """Draw a program with at most two text sites, between other statements."""
+    lm = draw(toy_lms())
+    statements = [Statement("text", draw(text_targets(lm)))]
+    for _ in range(draw(st.integers(0, max_statements - 1))):
+        statements.insert(draw(st.integers(0, len(statements))), draw(_statements(lm)))
+    texts = 0
+    kept = []
+    for statement in statements:
+        texts += statement.kind in ("text", "prompted", "branch")
+        if statement.kind not in ("text", "prompted", "branch") or texts <= 2:
+            kept.append(statement)
+    return RandomProgram(lm, tuple(kept))
+
+
+@st.composite
+def _statements(draw: DrawFn, lm: TableLM) -> Statement:
+    kind = draw(
+        st.sampled_from(["text", "prompted", "choice", "condition", "factor", "factor", "observe", "memo", "branch"])
+    )
+    number = draw(st.sampled_from([-1.5, -0.3, 0.4, 1.1]))
+    if kind in ("text", "branch"):
+        return Statement(kind, draw(text_targets(lm, max_tokens=1)), number)
+    if kind == "choice":
+        weights = draw(st.lists(st.integers(0, 3), min_size=2, max_size=2).filter(any))
+        return Statement(kind, Categorical("ab", weights) & draw(st.sampled_from([str, Regex("a|b"), Regex("a")])))
+    return Statement(kind, draw(st.sampled_from(["", "a", "ab"])), number)
+
+
+@program
+def _interpret(random: RandomProgram) -> tuple[Any, ...]:
+    drawn: list[Any] = []
+    for s in random.statements:
+        _execute(s, random.lm, drawn)
+    return tuple(drawn)
+
+
+def _execute(s: Statement, lm: TableLM, drawn: list[Any]) -> None:
+    text = "".join(map(str, drawn))
+    if s.kind in ("text", "choice"):
+        drawn.append(sample(s.target))
+    elif s.kind == "prompted":
+        drawn.append(sample(lm(text, max_tokens=1)))
+    elif s.kind == "condition":
+        condition(text.count("a") != len(s.target))
+    elif s.kind == "factor":
+        factor(s.number * len(text))
+    elif s.kind == "observe":
+        observe(lm(text, max_tokens=2), s.target)
+    elif s.kind == "memo":
+        factor(memo(len, text) * s.number)
+    elif s.kind == "branch" and text.startswith("a"):
+        drawn.append(sample(s.target))

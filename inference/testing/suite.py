@@ -1,0 +1,77 @@
+"""A small fixed suite: programs that between them reach every construct, and the checks that all must pass.
+
+`check_method(method)` is the gate for a new method; `run_suite()` is what the mutants must fail.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from grammars.choice import Choice
+from grammars.regex import Regex
+from inference.engines.table import TableLM
+from inference.methods import SMC, Enumerate, Importance, Rejection
+from inference.methods.base import Method
+from inference.resampling import SCHEMES
+from inference.testing.checks import check_resampling, check_unbiased
+from ppl.primitives import condition, factor, memo, observe, sample
+from ppl.program import Model, program
+from ppl.targets import Categorical
+
+LM = TableLM.random(["a", "b"], seed=5)
+
+
+@program
+def two_sites() -> tuple[str, str]:
+    """A masked text, a factor, then a direct text whose prompt depends on the first."""
+    first: str = sample(LM("x", max_tokens=2) & Regex("ab?|b"))
+    factor(0.7 * len(first))
+    second: str = sample(LM(first, max_tokens=1))
+    condition(first != second)
+    return first, second
+
+
+@program
+def ragged() -> tuple[str, str]:
+    """Runs at different sites in one tick, that end at different ticks and die in different places."""
+    kind: str = sample(Categorical(["short", "long", "never"], [2, 3, 1]) & Choice(["short", "long"]))
+    if kind == "short":
+        text: str = sample(LM("s", max_tokens=1) & Choice(["a", "b"]))
+        factor(-0.5)
+    else:
+        text = sample(LM("l", max_tokens=2, stop="ab"))
+        observe(LM(text, max_tokens=2), "b")
+    condition(text != "b")
+    return kind, memo(str.upper, text)
+
+
+@program
+def dead_ends() -> str:
+    """A conjunction whose masks let a prefix through that no text completes within the limit."""
+    text: str = sample(LM("d", max_tokens=2) & Regex("a|b{3}|ab") & Regex("[ab]*b|a"))
+    factor(0.3 if text == "a" else -0.2)
+    return text
+
+
+MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
+
+
+def check_method(method: Method) -> None:
+    """Check that a method is unbiased on the suite's programs; give it few particles."""
+    for model in MODELS:
+        check_unbiased(model, method)
+
+
+def run_suite() -> None:
+    """Run the checks that the mutants must fail."""
+    for scheme in SCHEMES:
+        check_resampling(scheme, np.array([0.5, 0.15, 0.35]))
+    for model in MODELS:
+        check_unbiased(model, Enumerate())
+        check_unbiased(model, Importance(1))
+    check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
+    check_unbiased(dead_ends(), SMC(2, 1.0))
+    check_unbiased(two_sites(), SMC(2, 1.0))
+    check_unbiased(ragged(), SMC(2, 1.0))

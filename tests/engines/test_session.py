@@ -1,0 +1,216 @@
+"""Incremental = stock: each row that a session returns is the model's own forward on that context alone."""
+
+from __future__ import annotations
+
+import gc
+import random
+import weakref
+from collections.abc import Sequence
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from inference.engines.base import Context
+from inference.engines.errors import PromptTooLong, SessionClosed
+from inference.engines.transformers import TransformersEngine
+
+TOLERANCE = 1e-4
+
+
+class Reference:
+    """The stock model without a cache, one context at a time."""
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        self.engine = engine
+        self.known: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def __call__(self, ids: tuple[int, ...]) -> torch.Tensor:
+        if ids not in self.known:
+            with torch.inference_mode():
+                logits = self.engine.forward.model(input_ids=torch.tensor([ids]), use_cache=False).logits[
+                    0, -1
+                ]
+                self.known[ids] = self.engine.softmax(logits)
+        return self.known[ids]
+
+
+def agree(a: torch.Tensor, b: torch.Tensor) -> bool:
+    finite = torch.isfinite(b)
+    return bool((finite == torch.isfinite(a)).all()) and bool((a[finite] - b[finite]).abs().max() < TOLERANCE)
+
+
+def check(engine: TransformersEngine, session, contexts: Sequence[Context], reference: Reference) -> None:
+    answer = session.next_tokens(contexts)
+    assert answer.logprobs.dtype == torch.float32
+    assert len(answer.rows) == len(contexts)
+    for context, row in zip(contexts, answer.rows, strict=True):
+        assert agree(answer.logprobs[row], reference(context.prompt + context.generated()))
+
+
+def words(rng: random.Random, n: int) -> tuple[int, ...]:
+    return tuple(rng.randrange(2, 280) for _ in range(n))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_walk_of_a_population_equals_stock(engine: TransformersEngine, seed: int) -> None:
+    rng = random.Random(seed)
+    prompts = [words(rng, n) for n in (3, 9, 17)]
+    reference = Reference(engine)
+    with engine.session() as session:
+        contexts = [Context(rng.choice(prompts)) for _ in range(6)]
+        for tick in range(14):
+            check(engine, session, contexts, reference)
+            if rng.random() < 0.4:  # resampling
+                contexts = [rng.choice(contexts) for _ in contexts]
+            if len(contexts) > 2 and rng.random() < 0.2:  # a row finishes
+                contexts.pop(rng.randrange(len(contexts)))
+            if rng.random() < 0.2:  # order means nothing
+                rng.shuffle(contexts)
+            alphabet = words(rng, 3)  # few tokens, so that equal contexts arise
+            contexts = [c if rng.random() < 0.15 else c.extend(rng.choice(alphabet)) for c in contexts]
+            if rng.random() < 0.3:  # a prompt joins late
+                contexts.append(
+                    Context(rng.choice(prompts) if tick % 2 else words(rng, rng.randrange(1, 25)))
+                )
+            if rng.random() < 0.1:  # a context that the session has never seen
+                stranger = Context(words(rng, 4))
+                for token in words(rng, 3):
+                    stranger = stranger.extend(token)
+                contexts.append(stranger)
+
+
+def test_parked_rows_that_come_back_are_aligned_again(engine: TransformersEngine) -> None:
+    rng = random.Random(7)
+    reference = Reference(engine)
+    parked, moving = Context(words(rng, 4)).extend(5), Context(words(rng, 7))
+    with engine.session() as session:
+        session.next_tokens([parked, moving])
+        for token in words(rng, 9):
+            moving = moving.extend(token)
+            check(engine, session, [moving, parked], reference)
+        for token in words(rng, 3):
+            moving, parked = moving.extend(token), parked.extend(token)
+            check(engine, session, [parked, moving], reference)
+
+
+def test_many_prompts_of_different_lengths_at_once(engine: TransformersEngine) -> None:
+    rng = random.Random(3)
+    contexts = [Context(words(rng, n)) for n in (1, 2, 5, 11, 20, 31)]
+    reference = Reference(engine)
+    with engine.session() as session, patch("inference.engines.forward.BATCH_TOKENS", 40):
+        check(engine, session, contexts, reference)
+        check(engine, session, [c.extend(9) for c in contexts], reference)
+
+
+def test_along_equals_stepwise(engine: TransformersEngine) -> None:
+    rng = random.Random(1)
+    shared = words(rng, 6)
+    requests = [(shared, words(rng, n)) for n in (0, 1, 5)] + [(words(rng, 3), words(rng, 4))]
+    requests.append(requests[2])
+    reference = Reference(engine)
+    with engine.session() as session:
+        answers = session.along(requests)
+    for (prompt, continuation), answer in zip(requests, answers, strict=True):
+        assert answer.shape == (len(continuation) + 1, engine.vocabulary.size)
+        for i in range(len(continuation) + 1):
+            assert agree(answer[i], reference(prompt + continuation[:i]))
+
+
+def test_shared_prompt_is_evaluated_once(llama: TransformersEngine) -> None:
+    prompt = tuple(range(10, 30))
+    with llama.session() as session:
+        answer = session.next_tokens([Context(prompt) for _ in range(8)])
+        assert answer.logprobs.shape[0] == 1
+        assert (session.usage.calls, session.usage.prompt_tokens, session.usage.tokens) == (1, 20, 0)
+
+
+def test_equal_contexts_are_evaluated_once_and_kept_ones_not_again(llama: TransformersEngine) -> None:
+    root = Context((5, 6, 7))
+    with llama.session() as session:
+        session.next_tokens([root])
+        children = [root.extend(t) for t in (8, 9, 8, 8)]
+        answer = session.next_tokens(children)
+        assert answer.rows[0] == answer.rows[2] == answer.rows[3] != answer.rows[1]
+        assert session.usage.tokens == 2
+        calls = session.usage.calls
+        again = session.next_tokens(list(reversed(children)))
+        assert session.usage.calls == calls
+        assert torch.equal(again.logprobs[again.rows[0]], answer.logprobs[answer.rows[3]])
+        session.next_tokens([children[0].extend(3), children[2].extend(3), children[1].extend(3)])
+        assert session.usage.tokens == 4
+
+
+def test_a_prompt_reached_again_is_not_evaluated_again(llama: TransformersEngine) -> None:
+    prompt = (5, 6, 7)
+    with llama.session() as session:
+        first = session.next_tokens([Context(prompt)]).logprobs
+        other = Context((9, 9))
+        session.next_tokens([other])
+        calls = session.usage.calls
+        again = session.next_tokens([Context(prompt)]).logprobs
+        assert session.usage.calls == calls
+        assert torch.equal(first, again)
+
+
+def test_one_forward_per_step_and_no_copy_without_resampling(llama: TransformersEngine) -> None:
+    rng = random.Random(0)
+    contexts = [Context((5, 6, 7))] * 6
+    with llama.session() as session:
+        session.next_tokens(contexts)
+        contexts = [c.extend(20 + i) for i, c in enumerate(contexts)]
+        session.next_tokens(contexts)
+        calls, copied = session.usage.calls, session.rows_copied
+        for step in range(80):  # grows the buffers, too
+            contexts = [c.extend(rng.randrange(2, 280)) for c in contexts]
+            rng.shuffle(contexts)
+            session.next_tokens(contexts)
+            assert session.usage.calls == calls + step + 1
+        assert session.rows_copied == copied
+        survivors = [contexts[0]] * 3 + contexts[3:]  # two rows are replaced by copies of another
+        session.next_tokens([c.extend(30 + i) for i, c in enumerate(survivors)])
+        assert session.rows_copied == copied + 2
+
+
+def test_close_gives_back_the_memory(llama: TransformersEngine) -> None:
+    session = llama.session()
+    root = Context(tuple(range(5, 40)))
+    session.next_tokens([root])
+    session.next_tokens([root.extend(t) for t in range(5, 9)])
+    layers = session._rows._layers
+    tensors = [weakref.ref(t) for layer in layers for t in (layer.keys, layer.values)]
+    tensors += [weakref.ref(t) for kv, _ in session._prompts._known.values() for pair in kv for t in pair]
+    del layers
+    session.close()
+    gc.collect()
+    assert all(ref() is None for ref in tensors)
+    with pytest.raises(SessionClosed, match="fresh session"):
+        session.next_tokens([root])
+
+
+def test_too_long_is_refused_before_the_forward(llama: TransformersEngine) -> None:
+    with llama.session() as session:
+        with pytest.raises(PromptTooLong, match=r"129 tokens.*128 tokens"):
+            session.next_tokens([Context((5,) * 129)])
+        with pytest.raises(PromptTooLong):
+            session.along([((5,) * 100, (6,) * 29)])
+        assert session.usage.calls == 0
+        full = Context((5,) * 128)
+        session.next_tokens([full])
+        with pytest.raises(PromptTooLong, match="filled"):
+            session.next_tokens([full.extend(5)])
+    with pytest.raises(PromptTooLong, match="hint"):
+        llama.check_fits((5,) * 100, 29)
+
+
+def test_a_failed_call_leaves_a_usable_session(llama: TransformersEngine) -> None:
+    reference = Reference(llama)
+    root = Context((5, 6, 7))
+    with llama.session() as session:
+        session.next_tokens([root])
+        with (
+            patch.object(llama.forward, "step", side_effect=KeyboardInterrupt),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            session.next_tokens([root.extend(8)])
+        check(llama, session, [root.extend(8), root], reference)
