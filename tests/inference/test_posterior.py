@@ -1,0 +1,130 @@
+"""Posteriors: reading, printing, and keeping them."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from inference import SMC, Enumerate, Importance, NoSurvivors, Posterior, Rejection, TableLM, infer
+from inference.errors import BoundExceeded, BudgetExceeded
+from ppl import Categorical, condition, factor, program, sample
+
+LM = TableLM.random(["a", "b"], seed=0)
+
+
+class Pair(BaseModel):
+    text: str
+    n: int
+
+
+@program
+def pairs():
+    text = sample(LM("<x>", max_tokens=2), name="text")
+    n = sample(Categorical([1, 2, 3]))
+    condition(len(text) < n)
+    return Pair(text=text, n=n)
+
+
+@program
+def impossible():
+    text = sample(LM("x", max_tokens=1))
+    condition(text == "no such text")
+
+
+def test_reading():
+    posterior = infer(pairs(), Enumerate())
+    assert sum(p for _, p in posterior.top(100)) == pytest.approx(1.0)
+    assert posterior.mode() == posterior.top(1)[0].value
+    assert posterior.probability(posterior.mode()) == pytest.approx(posterior.top(1)[0].probability)
+    assert posterior.probability(lambda v: v.n > 0) == pytest.approx(1.0)
+    assert posterior.expectation(lambda v: np.array([v.n, v.n])) == pytest.approx([posterior.expectation(lambda v: v.n)] * 2)
+    assert sum(weight for _, weight, _ in posterior) == pytest.approx(1.0)
+    assert next(iter(posterior)).trace["text"].value == posterior.samples[0].value.text
+    assert isinstance(posterior.sample(), Pair)
+    assert len(posterior.sample(5, seed=1)) == 5
+    assert 1 <= posterior.ess <= len(posterior)
+
+
+def test_equal_unhashable_values_are_one_value():
+    top = infer(pairs(), SMC(64), seed=0).top(100)
+    assert len({v.model_dump_json() for v, _ in top}) == len(top)
+
+
+def test_same_seed_same_result():
+    first, again, other = (infer(pairs(), SMC(16), seed=s) for s in (3, 3, 4))
+    assert first.to_dict() | {"cost": 0} == again.to_dict() | {"cost": 0}
+    assert first.log_evidence != other.log_evidence
+
+
+@pytest.mark.parametrize("model", [pairs(), impossible()], ids=repr)
+def test_json_round_trip(model):
+    posterior = infer(model, SMC(8, 1.0), seed=0)
+    text = posterior.to_json()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    again = Posterior.from_json(text, Pair)
+    assert again.to_dict() == posterior.to_dict()
+    assert again.log_evidence == posterior.log_evidence
+    assert [s.value for s in again.samples] == [s.value for s in posterior.samples]
+    assert [s.resampled for s in again.steps] == [s.resampled for s in posterior.steps]
+
+
+def test_no_survivors_names_site_and_reason():
+    posterior = infer(impossible(), SMC(4))
+    assert posterior.log_evidence == -math.inf
+    assert posterior.ess == 0.0
+    assert len(posterior) == 0
+    assert "no survivors" in repr(posterior)
+    assert "no survivors" in posterior._repr_html_()
+    for read in (posterior.mode, lambda: posterior.top(1), lambda: list(posterior), posterior.sample):
+        with pytest.raises(NoSurvivors, match="impossible") as raised:
+            read()
+        assert "condition" in str(raised.value)
+
+
+def test_printing():
+    posterior = infer(pairs(), SMC(16), seed=0)
+    assert "log evidence" in repr(posterior)
+    assert "tokens/s" in repr(posterior)
+    page = posterior._repr_html_()
+    assert "<table>" in page
+    assert page.count("<script") == 0
+
+    @program
+    def hostile():
+        return sample(Categorical(["<script>alert(1)</script>"]))
+
+    assert "<script>" not in infer(hostile(), Enumerate())._repr_html_()
+
+
+def test_steps_tell_the_story():
+    posterior = infer(pairs(), SMC(32, 1.0), seed=0)
+    assert [s.tick for s in posterior.steps] == list(range(1, len(posterior.steps) + 1))
+    assert any(s.resampled for s in posterior.steps)
+    assert sum(s.log_increment for s in posterior.steps) == pytest.approx(posterior.log_evidence)
+    assert posterior.cost.tokens >= 32
+    assert not infer(pairs(), SMC(32, 0.0), seed=0).steps[-1].resampled
+
+
+def test_enumeration_keeps_to_its_budget():
+    with pytest.raises(BudgetExceeded, match="max_paths=5"):
+        infer(pairs(), Enumerate(max_paths=5))
+
+
+def test_rejection_keeps_equal_weights_and_checks_its_bound():
+    posterior = infer(pairs(), Rejection(64), seed=0)
+    assert set(np.round([w for _, w, _ in posterior], 12)) == {round(1 / len(posterior), 12)}
+
+    @program
+    def unbounded():
+        factor(1.0)
+
+    with pytest.raises(BoundExceeded, match="log_bound"):
+        infer(unbounded(), Rejection(4))
+
+
+def test_methods_agree():
+    exact = infer(pairs(), Enumerate()).log_evidence
+    for method in (SMC(2000), Importance(2000), Rejection(2000)):
+        assert infer(pairs(), method, seed=0).log_evidence == pytest.approx(exact, abs=0.15)

@@ -1,0 +1,298 @@
+"""Programs as users write them: helpers, recursion, exceptions, nesting, and misuse with its errors."""
+
+import contextvars
+import itertools
+import traceback
+
+import pytest
+
+from grammars import Choice, ContradictionError, PPLError, Regex
+from inference import SMC, Enumerate, Importance, TableLM, infer
+from ppl import (
+    Categorical,
+    InvalidArgument,
+    OutsideInference,
+    ProgramError,
+    ReplayDivergence,
+    condition,
+    factor,
+    memo,
+    observe,
+    program,
+    sample,
+)
+
+LM = TableLM.random(["a", "b"], seed=0)
+OTHER = TableLM.random(["a", "c"], seed=1, name="other")
+
+
+def helper(prompt: str) -> str:
+    return sample(LM(prompt, max_tokens=1), name="helped")
+
+
+@program
+def recursive(depth: int) -> str:
+    if depth == 0:
+        return ""
+    return helper(str(depth)) + sample(recursive(depth - 1))
+
+
+def test_helpers_recursion_and_nested_programs():
+    posterior = infer(recursive(3), Enumerate())
+    assert posterior.log_evidence < 0
+    assert {len(value) for value, *_ in posterior} <= {0, 1, 2, 3}
+    assert [choice.address.name for choice in next(iter(posterior)).trace] == ["helped"] * 3
+
+
+def test_several_models_and_prompts_built_from_samples():
+    @program
+    def chain():
+        first = sample(LM("x", max_tokens=1))
+        second = sample(OTHER(first, max_tokens=1))
+        third = sample(LM(first + second, max_tokens=1))
+        return first, second, third
+
+    posterior = infer(chain(), SMC(64, 1.0), seed=0)
+    assert any("c" in value[1] for value, *_ in posterior)
+    assert posterior.cost.lm_calls > 0
+
+
+def test_loops_whose_length_is_random():
+    @program
+    def loop():
+        for n in itertools.count():
+            if sample(LM(str(n), max_tokens=1)) != "a" or n == 3:
+                return n
+        return None
+
+    assert infer(loop(), Enumerate()).expectation(float) > 0
+
+
+def test_exceptions_inside_a_program_are_the_users_own():
+    @program
+    def catches():
+        text = sample(LM("x", max_tokens=1))
+        try:
+            return int(text)
+        except ValueError:
+            return text
+
+    assert infer(catches(), Importance(4), seed=0).mode() in ("", "a", "b")
+
+
+def test_an_escaping_exception_names_particle_and_texts_and_keeps_its_traceback():
+    @program
+    def breaks():
+        text = sample(LM("x", max_tokens=1) & Choice(["a"]))
+        condition({"b": 1}[text])
+
+    with pytest.raises(ProgramError) as raised:
+        infer(breaks(), SMC(4), seed=0)
+    message = str(raised.value)
+    assert "particle 0" in message
+    assert "KeyError" in message
+    assert "'a'" in message
+    assert "hint" in message
+    assert isinstance(raised.value.__cause__, KeyError)
+    assert 'condition({"b": 1}[text])' in "".join(traceback.format_exception(raised.value.__cause__))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sample(LM("x")),
+        lambda: condition(True),
+        lambda: factor(0.0),
+        lambda: observe(LM("x"), "a"),
+        lambda: memo(len, "x"),
+    ],
+)
+def test_primitives_outside_inference_say_so(call):
+    with pytest.raises(OutsideInference, match="outside inference"):
+        call()
+
+
+def test_primitives_inside_memo_are_refused():
+    @program
+    def wrong():
+        return memo(lambda: sample(LM("x")))
+
+    with pytest.raises(ProgramError, match="inside memo"):
+        infer(wrong(), SMC(2))
+
+
+def test_a_program_that_depends_on_more_than_its_samples_diverges():
+    clock = itertools.count()
+
+    @program
+    def impure():
+        first = sample(LM("x", max_tokens=1))
+        factor(5.0 * (first == "a"))
+        second = sample(LM(f"{next(clock)}", max_tokens=1))
+        return first + second + sample(LM("z", max_tokens=1))
+
+    with pytest.raises(ReplayDivergence) as raised:
+        infer(impure(), SMC(8, 1.0), seed=0)
+    message = str(raised.value)
+    assert message.count("test_programs.py:") == 2
+    assert "memo" in message
+
+
+def test_memo_makes_it_replayable():
+    clock = itertools.count()
+
+    @program
+    def recorded():
+        first = sample(LM("x", max_tokens=1))
+        factor(5.0 * (first == "a"))
+        second = sample(LM(f"{memo(next, clock)}", max_tokens=1))
+        return first + second + sample(LM("z", max_tokens=1))
+
+    assert len(infer(recorded(), SMC(8, 1.0), seed=0)) > 0
+
+
+def test_context_variables_are_those_of_the_caller():
+    language = contextvars.ContextVar("language", default="none")
+    language.set("ours")
+
+    @program
+    def reads():
+        sample(LM("x", max_tokens=1))
+        return language.get()
+
+    assert infer(reads(), SMC(4, 1.0)).mode() == "ours"
+
+
+def test_finally_blocks_of_abandoned_runs_are_executed():
+    closed = []
+
+    @program
+    def resource():
+        try:
+            text = sample(LM("x", max_tokens=1))
+            condition(text == "a")
+            return sample(LM("y", max_tokens=1))
+        finally:
+            closed.append(1)
+
+    infer(resource(), SMC(8, 1.0), seed=0)
+    assert len(closed) >= 8
+
+
+def test_typed_sites_and_finite_choices():
+    digits = TableLM.random(["1", "2", "-"], seed=2)
+
+    @program
+    def typed():
+        n = sample(digits("n", max_tokens=2), int)
+        weight = sample(Categorical({"half": 0.5, "double": 2.0}))
+        return n, weight
+
+    values = {value for value, *_ in infer(typed(), Enumerate())}
+    assert (12, "half") in values
+    assert (-1, "double") in values
+    assert all(isinstance(n, int) for n, _ in values)
+
+
+def test_parsed_values_are_not_shared_between_replays():
+    lists = TableLM.random(['["a"]', '["b"]'], seed=4)
+
+    @program
+    def mutates():
+        items = sample(lists("x", max_tokens=1), list[str])
+        items.append("!")
+        sample(LM("x", max_tokens=2))
+        return tuple(items)
+
+    assert all(len(value) == 2 for value, *_ in infer(mutates(), SMC(8, 1.0), seed=0))
+
+
+def test_a_false_condition_ends_the_run():
+    reached = []
+
+    @program
+    def stops():
+        condition(False)
+        reached.append(1)
+
+    assert infer(stops(), SMC(3)).log_evidence == float("-inf")
+    assert not reached
+
+
+@pytest.mark.parametrize(
+    ("build", "match"),
+    [
+        (lambda: LM("x", max_tokens=0), "max_tokens=0"),
+        (lambda: LM("x", stop=""), "stop string is empty"),
+        (lambda: SMC(particles=0), "particles=0"),
+        (lambda: SMC(particles=2.5), "particles=2.5"),
+        (lambda: SMC(ess_threshold=2), "ess_threshold=2"),
+        (lambda: SMC(resampling="best"), "resampling='best'"),
+        (lambda: Categorical([]), "0 values"),
+        (lambda: Categorical(["a"], [-1]), "weights"),
+        (lambda: Categorical(["a", "b"], [1]), "2 values and 1 weights"),
+        (lambda: infer(recursive, SMC(2)), "call it"),
+        (lambda: infer(recursive(1), "smc"), "method='smc'"),
+        (lambda: infer("model"), "no model"),
+    ],
+)
+def test_bad_arguments_are_refused_with_a_hint(build, match):
+    with pytest.raises(InvalidArgument, match=match) as raised:
+        build()
+    assert raised.value.hint
+    assert isinstance(raised.value, PPLError)
+
+
+def test_wrong_signatures_and_coroutines_are_refused_at_once():
+    with pytest.raises(TypeError):
+        recursive()
+    with pytest.raises(InvalidArgument, match="coroutine"):
+
+        @program
+        async def waits():
+            return 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "match"),
+    [
+        (lambda: factor(float("nan")), "nan"),
+        (lambda: factor(float("inf")), "inf"),
+        (lambda: sample("a prompt"), "not a target"),
+        (lambda: sample(recursive(1), int), "its own type"),
+        (lambda: sample(Categorical([1, 2]) & Regex("a")), "not every value is a str"),
+    ],
+)
+def test_bad_statements_are_refused(statement, match):
+    @program
+    def bad():
+        statement()
+
+    with pytest.raises(PPLError, match=match):
+        infer(bad(), SMC(2))
+
+
+def test_contradictory_constraints_are_refused_before_any_model_call(monkeypatch):
+    monkeypatch.setattr(type(LM.session()), "next_tokens", lambda *_: pytest.fail("the model was called"))
+
+    @program
+    def contradictory():
+        return sample(LM("x") & Regex("a+") & Regex("b+"))
+
+    with pytest.raises(ContradictionError, match=r"a\+.*b\+"):
+        infer(contradictory(), SMC(2))
+
+
+def test_explain_lists_the_sites_with_kernels_and_reasons():
+    @program
+    def explained():
+        text = sample(LM("x", max_tokens=2) & Regex("a+"), name="letters")
+        observe(LM("y", max_tokens=2), text)
+        condition(len(text) == 1)
+        factor(-1.0)
+        return text, sample(Categorical(["u", "v"])), sample(LM("z", max_tokens=1))
+
+    text = str(explained().explain())
+    for part in ("letters", "masked", "score", "condition", "factor", "finite choice", "direct", "returned"):
+        assert part in text
+    assert str(explained().explain()) == text
