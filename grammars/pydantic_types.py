@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import types
 from functools import lru_cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import typing_extensions
 from pydantic import TypeAdapter
@@ -74,6 +85,8 @@ def schema_of(type_: Any) -> str:
     GrammarError
         If the type has no JSON Schema.
     """
+    if inspect.isroutine(type_):  # pydantic would describe its arguments
+        raise GrammarError(f"{type_!r} is a function, not a type", hint="pass the type of what it returns")
     try:
         schema = adapter_of(type_).json_schema(schema_generator=_Closed)
     except PydanticUserError as error:
@@ -153,12 +166,11 @@ def _portable(type_: Any) -> Any:
     if is_typeddict(type_) and type(type_).__module__ == "typing":
         fields = {}
         for name, hint in get_type_hints(type_, include_extras=True).items():
-            if get_origin(hint) in (typing_extensions.Required, typing_extensions.NotRequired):
-                hint = get_args(hint)[0]
-            needed = name in type_.__required_keys__
-            fields[name] = (typing_extensions.Required if needed else typing_extensions.NotRequired)[
-                _portable(hint)
-            ]
+            marker = get_origin(hint)
+            if marker not in (Required, NotRequired):
+                marker = Required if name in type_.__required_keys__ else NotRequired
+                hint = marker[hint]
+            fields[name] = marker[_portable(get_args(hint)[0])]
         return typing_extensions.TypedDict(type_.__name__, fields)  # type: ignore[operator]
     origin, arguments = get_origin(type_), get_args(type_)
     ported = tuple(map(_portable, arguments)) if origin is not None else ()

@@ -16,7 +16,6 @@ texts `"a"` and `null`. A float may be spelled as an integer (`3`), an int may n
 from __future__ import annotations
 
 import enum
-import inspect
 import json
 from collections.abc import Iterable
 from functools import lru_cache
@@ -52,8 +51,10 @@ def _build(type_: Any) -> Constraint:
         return _choice(type_, get_args(type_))
     if isinstance(type_, type) and issubclass(type_, enum.Enum):
         return _choice(type_, type_)
-    if inspect.isroutine(type_) or (isinstance(type_, type) and issubclass(type_, Constraint)):
-        raise GrammarError(f"{type_!r} is not a type of values", hint="pass a Python type, or a constraint")
+    if isinstance(type_, type) and issubclass(type_, Constraint):
+        raise GrammarError(
+            f"{type_!r} is a class of constraints", hint="pass a constraint, such as Regex('a+')"
+        )
     if isinstance(type_, (str, bytes, int, float, list, tuple, dict, set)):
         raise GrammarError(
             f"{type_!r} is a value, not a type",

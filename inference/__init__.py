@@ -1,6 +1,6 @@
 """inference: how posteriors are computed. Language models, methods, posteriors.
 
-    from inference import SMC, infer, load
+from inference import SMC, infer, load
 """
 
 from inference.diagnostics import Cost, Step

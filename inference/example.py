@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ppl.errors import DeadEnd
 from inference.engines.base import Engine
 from inference.kernels import KERNELS
 from inference.text import TextState, decode_text
 from ppl.compiler.plan import TextPlan
+from ppl.errors import DeadEnd
 from ppl.rng import Rng
 
 

@@ -45,9 +45,13 @@ def infer(
     """
     if isinstance(model, Program):
         name = model.function.__qualname__
-        raise InvalidArgument(f"infer got the program {name} itself", hint=f"call it: infer({name}(...), method)")
+        raise InvalidArgument(
+            f"infer got the program {name} itself", hint=f"call it: infer({name}(...), method)"
+        )
     if not isinstance(model, Model):
-        raise InvalidArgument(f"infer got {model!r}, which is no model", hint="decorate a function with @program")
+        raise InvalidArgument(
+            f"infer got {model!r}, which is no model", hint="decorate a function with @program"
+        )
     method = SMC() if method is None else method
     if not isinstance(method, Method):
         raise InvalidArgument(f"method={method!r}", hint="for example method=SMC(particles=16)")

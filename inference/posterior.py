@@ -149,7 +149,8 @@ class Posterior(Generic[R]):
         if not self.samples:
             return f"<p><b>{html.escape(head)}</b><br>{html.escape(' '.join(rows))}</p>"
         body = "".join(
-            f"<tr><td>{p:.4f}</td><td><code>{html.escape(_line(v, 400))}</code></td></tr>" for v, p in self.top(20)
+            f"<tr><td>{p:.4f}</td><td><code>{html.escape(_line(v, 400))}</code></td></tr>"
+            for v, p in self.top(20)
         )
         return (
             f"<p><b>{html.escape(head)}</b></p><table><tr><th>probability</th><th>value</th></tr>{body}</table>"
@@ -169,7 +170,8 @@ class Posterior(Generic[R]):
                     "value": to_jsonable_python(s.value),
                     "log_weight": s.log_weight,
                     "trace": [
-                        {"address": asdict(c.address), "outcome": to_jsonable_python(c.outcome)} for c in s.trace
+                        {"address": asdict(c.address), "outcome": to_jsonable_python(c.outcome)}
+                        for c in s.trace
                     ],
                 }
                 for s in self.samples
@@ -191,7 +193,10 @@ class Posterior(Generic[R]):
             for s in data["samples"]
         ]
         steps = [
-            Step(**s | {"log_increment": _or_minus_inf(s["log_increment"]), "ancestors": _tuple(s["ancestors"])})
+            Step(
+                **s
+                | {"log_increment": _or_minus_inf(s["log_increment"]), "ancestors": _tuple(s["ancestors"])}
+            )
             for s in data["steps"]
         ]
         log_evidence = _or_minus_inf(data["log_evidence"])

@@ -121,7 +121,9 @@ class Scheduler:
             states = [self._text(i) for i in indices]
             tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
             self.drawn += len(tokens)
-            for i, state, token, w in zip(indices, states, tokens.tolist(), log_weights.tolist(), strict=True):
+            for i, state, token, w in zip(
+                indices, states, tokens.tolist(), log_weights.tolist(), strict=True
+            ):
                 self.log_weights[i] += w
                 if self.log_weights[i] == -np.inf:
                     self._kill(i, "the drawn token failed the constraint's check")
@@ -188,7 +190,9 @@ class Scheduler:
 
     # Weights and deaths.
 
-    def _weigh(self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]) -> None:
+    def _weigh(
+        self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]
+    ) -> None:
         states = [self._text(i) for i in members]
         proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
         self.log_weights[members] += proposal.log_weights
@@ -230,4 +234,3 @@ def _dead_end(state: TextState) -> str:
     if state.at_limit:
         return f"the text has max_tokens={state.plan.text.max_tokens} tokens and may not end there"
     return f"no token that the model gives positive probability satisfies {state.plan.constraint}"
-

@@ -100,7 +100,9 @@ class TextState:
     def fork(self) -> TextState:
         """Return an independent copy."""
         matcher = None if self.matcher is None else self.matcher.fork()
-        return TextState(self.plan, self.context, matcher, self.scanner, self.scan, self.finished, self._content)
+        return TextState(
+            self.plan, self.context, matcher, self.scanner, self.scan, self.finished, self._content
+        )
 
     def _finish(self, content: bytes) -> None:
         self.finished, self._content = True, content
@@ -119,4 +121,3 @@ class TextState:
 def decode_text(content: bytes) -> str:
     """Return the str of a text; bytes that are not UTF-8 become U+FFFD."""
     return content.decode("utf-8", "replace")
-

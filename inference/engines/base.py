@@ -1,8 +1,8 @@
 """Engine and session: one language-model runtime, and its memory during one run.
 
 A `Context` is a prompt and the tokens generated after it, as an immutable linked node: a fork of a particle
-is a second reference to the same node. A `Session` answers one question, *what may come next after each of these
-contexts?*, and finds out for itself which of them extend which rows of its key-value cache: reordering after
+is a second reference to the same node. A `Session` answers one question, *what may come next after each of
+these contexts?*, and finds out for itself which of them extend which rows of its key-value cache: reordering after
 resampling, leaving the batch, and sharing of equal contexts all follow from the contexts that are asked for.
 A context may be asked for in any order and at any time; asking for one-token extensions of the contexts of
 the last call is what is fast.
@@ -148,7 +148,7 @@ class TextSoftmax:
         self._size = vocabulary.size
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Return (..., V) log-probabilities of (..., V') logits, V' >= V, in float64 if they are, else float32."""
+        """Return (..., V) log-probabilities of (..., V') logits, V' >= V; float64 stays, else float32."""
         logits = logits[..., : self._size]
         if logits.dtype != torch.float64:
             logits = logits.float()

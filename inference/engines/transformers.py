@@ -101,7 +101,7 @@ class TransformersEngine(Engine):
         except Exception as error:
             raise InvalidArgument(
                 f"the chat template of {self.name!r} does not take these messages: {error}",
-                hint='pass a list of {"role": "system" | "user" | "assistant", "content": ...}, roles in turn',
+                hint='pass a list of {"role": "system" | "user" | "assistant", "content": ...}, in turn',
             ) from error
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 

@@ -60,7 +60,12 @@ class Enumerate(Method):
             scheduler.close()
         log_evidence = log_sum_exp(scheduler.log_weights)
         return Result(
-            scheduler.particles, scheduler.log_weights, log_evidence, steps, scheduler.drawn, scheduler.last_death
+            scheduler.particles,
+            scheduler.log_weights,
+            log_evidence,
+            steps,
+            scheduler.drawn,
+            scheduler.last_death,
         )
 
 
@@ -74,7 +79,11 @@ class _Branching(Scheduler):
     def branch(self) -> None:
         """Replace each live particle by one copy for each token that may come next."""
         self.propose()
-        moves = {i: self._outcomes(group.proposal, k) for group in self._groups for k, i in enumerate(group.particles)}
+        moves = {
+            i: self._outcomes(group.proposal, k)
+            for group in self._groups
+            for k, i in enumerate(group.particles)
+        }
         keep = [i for i, p in enumerate(self.particles) if p.finished]
         live = self.live
         self._require_room(len(keep) + sum(len(moves[i]) for i in live))

@@ -77,7 +77,8 @@ def paths(run: Callable[[Rng], T], *, max_paths: int = 1_000_000) -> Iterator[tu
         if script is None:
             return
     raise TooManyPaths(
-        f"a run has more than {max_paths} random paths", hint="use fewer particles, tokens or a smaller vocabulary"
+        f"a run has more than {max_paths} random paths",
+        hint="use fewer particles, tokens or a smaller vocabulary",
     )
 
 

@@ -166,7 +166,10 @@ def finished_left_out() -> Iterator[None]:
     original = Scheduler.select
 
     def select(self: Scheduler, ancestors: Ancestors) -> None:
-        kept = [i if p.finished else int(a) for i, (p, a) in enumerate(zip(self.particles, ancestors, strict=True))]
+        kept = [
+            i if p.finished else int(a)
+            for i, (p, a) in enumerate(zip(self.particles, ancestors, strict=True))
+        ]
         original(self, np.array(kept))
 
     with patch.object(Scheduler, "select", select):
@@ -274,5 +277,3 @@ def normaliser_twice() -> Iterator[None]:
 
     with patch.object(enumeration._Branching, "_outcomes", outcomes):
         yield
-
-

@@ -49,7 +49,9 @@ def constraints() -> SearchStrategy[Constraint]:
 def text_targets(draw: DrawFn, lm: TableLM, max_tokens: int = 2) -> Target:
     """Draw a text target: sometimes with a stop string, and with zero to two constraints."""
     stop = draw(st.sampled_from([(), (), ("b",), ("ab",), ("b", "aa")]))
-    target: Target = lm(draw(st.sampled_from(["", "x"])), stop=stop, max_tokens=draw(st.integers(1, max_tokens)))
+    target: Target = lm(
+        draw(st.sampled_from(["", "x"])), stop=stop, max_tokens=draw(st.integers(1, max_tokens))
+    )
     conjunction = draw(st.lists(constraints(), max_size=2).filter(_satisfiable))
     for constraint in conjunction:
         target = target & constraint
@@ -104,14 +106,18 @@ def programs(draw: DrawFn, max_statements: int = 4) -> RandomProgram:
 @st.composite
 def _statements(draw: DrawFn, lm: TableLM) -> Statement:
     kind = draw(
-        st.sampled_from(["text", "prompted", "choice", "condition", "factor", "factor", "observe", "memo", "branch"])
+        st.sampled_from(
+            ["text", "prompted", "choice", "condition", "factor", "factor", "observe", "memo", "branch"]
+        )
     )
     number = draw(st.sampled_from([-1.5, -0.3, 0.4, 1.1]))
     if kind in ("text", "branch"):
         return Statement(kind, draw(text_targets(lm, max_tokens=1)), number)
     if kind == "choice":
         weights = draw(st.lists(st.integers(0, 3), min_size=2, max_size=2).filter(any))
-        return Statement(kind, Categorical("ab", weights) & draw(st.sampled_from([str, Regex("a|b"), Regex("a")])))
+        return Statement(
+            kind, Categorical("ab", weights) & draw(st.sampled_from([str, Regex("a|b"), Regex("a")]))
+        )
     return Statement(kind, draw(st.sampled_from(["", "a", "ab"])), number)
 
 

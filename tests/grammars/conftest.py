@@ -21,6 +21,6 @@ def rows() -> Callable[[str], list[dict[str, Any]]]:
         path = DATA / name
         if not path.exists():
             pytest.skip(f"no evaluation data at {path}: set PPL_DATA")
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
     return read

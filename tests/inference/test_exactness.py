@@ -148,7 +148,9 @@ def _next_token_target(state: TextState) -> dict[int, float]:
 @given(st.data())
 def test_kernels_are_properly_weighted_token_by_token(data):
     lm = data.draw(toy_lms(("a", "b", "ab")))
-    constraint = data.draw(st.one_of(st.none(), constraints(), st.sampled_from(["a*b", "(ab)*"]).map(OnlyChecks)))
+    constraint = data.draw(
+        st.one_of(st.none(), constraints(), st.sampled_from(["a*b", "(ab)*"]).map(OnlyChecks))
+    )
     target = lm("x", max_tokens=3)
     plan = plan_text(normal_form(target if constraint is None else target & constraint))
     state = TextState.begin(plan)

@@ -39,7 +39,9 @@ def test_reading():
     assert posterior.mode() == posterior.top(1)[0].value
     assert posterior.probability(posterior.mode()) == pytest.approx(posterior.top(1)[0].probability)
     assert posterior.probability(lambda v: v.n > 0) == pytest.approx(1.0)
-    assert posterior.expectation(lambda v: np.array([v.n, v.n])) == pytest.approx([posterior.expectation(lambda v: v.n)] * 2)
+    assert posterior.expectation(lambda v: np.array([v.n, v.n])) == pytest.approx(
+        [posterior.expectation(lambda v: v.n)] * 2
+    )
     assert sum(weight for _, weight, _ in posterior) == pytest.approx(1.0)
     assert next(iter(posterior)).trace["text"].value == posterior.samples[0].value.text
     assert isinstance(posterior.sample(), Pair)
