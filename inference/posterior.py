@@ -183,7 +183,9 @@ class Posterior(Generic[R]):
     @classmethod
     def from_dict(cls, data: dict[str, Any], type_: Any = None) -> Posterior[Any]:
         """Return the posterior that `to_dict` described; values are validated as `type_` where it is given."""
-        convert = TypeAdapter(type_).validate_python if type_ is not None else lambda value: value
+        convert: Callable[[Any], Any] = (
+            TypeAdapter(type_).validate_python if type_ is not None else lambda value: value
+        )
         samples = [
             Sample(
                 convert(s["value"]),

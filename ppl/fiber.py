@@ -177,7 +177,9 @@ class Fiber:
             elif isinstance(request, Draw) and self._cursor < len(self._choices):
                 request = self._resume(self._recorded(request.address, request.target).value)
             else:
-                raise self._divergence(f"now it reaches {_site(request)}", f"the run waited at {_site(pending)}")
+                raise self._divergence(
+                    f"now it reaches {_site(request)}", f"the run waited at {_site(pending)}"
+                )
 
     def _recorded(self, address: Address, target: Target | None) -> Choice:
         choice = self._choices[self._cursor]

@@ -86,7 +86,9 @@ class LM(ABC):
     def chat(self, messages: Messages, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
         """Return the distribution of the assistant's answer to `messages`; see `__call__` for the rest."""
         chat = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        shown = messages if isinstance(messages, str) else "\n".join(f"{m['role']}: {m['content']}" for m in chat)
+        shown = (
+            messages if isinstance(messages, str) else "\n".join(f"{m['role']}: {m['content']}" for m in chat)
+        )
         return self._text(self.encode_chat(chat), shown, stop, max_tokens)
 
     def _text(self, ids: tuple[int, ...], shown: str, stop: str | Iterable[str], max_tokens: int) -> Text:
@@ -94,7 +96,9 @@ class LM(ABC):
 
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
         if any(not s for s in stops):
-            raise InvalidArgument("a stop string is empty", hint="leave `stop` out to end at end-of-sequence only")
+            raise InvalidArgument(
+                "a stop string is empty", hint="leave `stop` out to end at end-of-sequence only"
+            )
         if max_tokens < 1:
             raise InvalidArgument(
                 f"max_tokens={max_tokens}: a text site needs at least one token",

@@ -94,7 +94,9 @@ def factor(log_weight: float, *, name: str | None = None) -> None:
     fiber = current_fiber("factor")
     w = float(log_weight)
     if math.isnan(w) or w == math.inf:
-        raise InvalidArgument(f"factor({w})", hint="a log-weight is a number below +inf; -inf rules the run out")
+        raise InvalidArgument(
+            f"factor({w})", hint="a log-weight is a number below +inf; -inf rules the run out"
+        )
     fiber.request(Weigh(_address(sys._getframe(1), name), w, "factor"))
 
 

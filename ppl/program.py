@@ -75,13 +75,13 @@ class Model(Generic[R]):
 
 
 def program(function: Callable[P, R]) -> Program[P, R]:
-    """Make a function that calls `sample`, `condition`, `factor`, ... a program.
+    r"""Make a function that calls `sample`, `condition`, `factor`, ... a program.
 
     Examples
     --------
     >>> @program
     ... def greeting(name: str) -> str:
-    ...     text = sample(lm(f"A one-line greeting for {name}:", stop="\\n"))
+    ...     text = sample(lm(f"A one-line greeting for {name}:", stop="\n"))
     ...     condition(name in text)
     ...     return text
     """

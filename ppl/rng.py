@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Edges = Sequence[float] | NDArray[np.float64]
+
 _BLOCK = 256
 
 
@@ -40,7 +42,7 @@ class Rng:
         uniforms = torch.from_numpy(self._generator.random(len(rows)))
         return inverse_cdf(logits, torch.from_numpy(rows), uniforms).cpu().numpy()
 
-    def uniform(self, edges: Sequence[float]) -> float:
+    def uniform(self, edges: Edges) -> float:
         """Draw from the uniform distribution on [0, 1).
 
         The caller promises that what it does depends on the draw only through the cell of the partition of

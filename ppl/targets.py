@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,11 @@ class Categorical(Target):
     values: tuple[Any, ...]
     probabilities: tuple[float, ...]
 
-    def __init__(self, values: Iterable[Any], weights: Iterable[float] | None = None) -> None:
-        if isinstance(values, dict) and weights is None:
-            values, weights = tuple(values.keys()), tuple(values.values())
+    def __init__(
+        self, values: Iterable[Any] | Mapping[Any, float], weights: Iterable[float] | None = None
+    ) -> None:
+        if isinstance(values, Mapping) and weights is None:
+            weights = tuple(values.values())
         values = tuple(values)
         masses = (1.0,) * len(values) if weights is None else tuple(float(w) for w in weights)
         if len(masses) != len(values) or not values:
@@ -86,5 +88,7 @@ class Categorical(Target):
         object.__setattr__(self, "probabilities", tuple(w / math.fsum(masses) for w in masses))
 
     def __str__(self) -> str:
-        pairs = ", ".join(f"{v!r}: {p:.3g}" for v, p in zip(self.values[:6], self.probabilities, strict=False))
+        pairs = ", ".join(
+            f"{v!r}: {p:.3g}" for v, p in zip(self.values[:6], self.probabilities, strict=False)
+        )
         return f"Categorical({pairs}{', …' if len(self.values) > 6 else ''})"

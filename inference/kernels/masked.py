@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from grammars.vocabulary import unpack
+from grammars.vocabulary import Mask, unpack
 from inference.engines.base import NextTokens
 from inference.kernels.base import Proposal
 from inference.text import TextState
@@ -20,7 +20,9 @@ from inference.text import TextState
 def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
     """Propose from the allowed tokens; equal pairs of distribution and mask are computed once."""
     index: dict[tuple[int, bytes], int] = {}
-    masks, sources, rows = [], [], np.empty(len(states), dtype=np.int64)
+    masks: list[Mask] = []
+    sources: list[int] = []
+    rows = np.empty(len(states), dtype=np.int64)
     for i, state in enumerate(states):
         mask = state.allowed()
         source = int(following.rows[i])

@@ -57,6 +57,8 @@ def check_kernel(
         Where the token is proposed; it is not changed.
     target:
         The unnormalised law of the next token; tokens left out have mass 0.
+    tolerance:
+        Largest absolute difference that passes.
     """
     engine = state.plan.text.lm
     with Sessions() as sessions:

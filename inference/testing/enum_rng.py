@@ -18,7 +18,7 @@ from torch import Tensor
 
 from grammars.errors import PPLError
 from inference.weights import normalise
-from ppl.rng import Rng
+from ppl.rng import Edges, Rng
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class EnumRng(Rng):
         table = logits.double().cpu().numpy()
         return np.array([self._draw(normalise(table[row])) for row in rows], dtype=np.int64)
 
-    def uniform(self, edges: Sequence[float]) -> float:
+    def uniform(self, edges: Edges) -> float:
         """Enumerate the cells of the partition at `edges`; the draw is the middle of its cell."""
         inner = sorted({float(e) for e in edges if 0.0 < e < 1.0})
         bounds = np.array([0.0, *inner, 1.0])
@@ -68,14 +68,15 @@ def paths(run: Callable[[Rng], T], *, max_paths: int = 1_000_000) -> Iterator[tu
     TooManyPaths
         If there are more than `max_paths` paths.
     """
-    script: list[int] | None = []
+    script: list[int] = []
     for _ in range(max_paths):
         rng = EnumRng(script)
         result = run(rng)
         yield rng.probability, result
-        script = _next_script(rng)
-        if script is None:
+        following = _next_script(rng)
+        if following is None:
             return
+        script = following
     raise TooManyPaths(
         f"a run has more than {max_paths} random paths",
         hint="use fewer particles, tokens or a smaller vocabulary",

@@ -6,7 +6,7 @@ Small enough that every random path of a method with two particles can be follow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -66,11 +66,15 @@ def _satisfiable(conjunction: list[Constraint]) -> bool:
     return True
 
 
+Kind = Literal["text", "prompted", "choice", "condition", "factor", "observe", "memo", "branch"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
 @dataclass(frozen=True)
 class Statement:
     """One line of a random program; what it does depends on the texts drawn so far."""
 
-    kind: Literal["text", "prompted", "choice", "condition", "factor", "observe", "memo", "branch"]
+    kind: Kind
     target: Any = None
     number: float = 0.0
 
@@ -105,11 +109,7 @@ def programs(draw: DrawFn, max_statements: int = 4) -> RandomProgram:
 
 @st.composite
 def _statements(draw: DrawFn, lm: TableLM) -> Statement:
-    kind = draw(
-        st.sampled_from(
-            ["text", "prompted", "choice", "condition", "factor", "factor", "observe", "memo", "branch"]
-        )
-    )
+    kind: Kind = draw(st.sampled_from(_KINDS))
     number = draw(st.sampled_from([-1.5, -0.3, 0.4, 1.1]))
     if kind in ("text", "branch"):
         return Statement(kind, draw(text_targets(lm, max_tokens=1)), number)

@@ -73,13 +73,20 @@ def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -
     if isinstance(request, Observe):
         form = normal_form(request.target)
         reason = "weight = density of the canonical tokenization, one forward pass"
-        site = SiteExplanation(f"observe at {request.address}", str(form), "score", reason, repr(request.text))
+        site = SiteExplanation(
+            f"observe at {request.address}", str(form), "score", reason, repr(request.text)
+        )
         explanation.sites.append(site)
     elif not isinstance(request, Finished):
         reason = "multiplies the weight; no token is drawn"
         explanation.sites.append(
-            SiteExplanation(f"{request.primitive} at {request.address}", "1[b]·p" if request.primitive == "condition"
-                            else "exp(w)·p", "weight", reason, "")
+            SiteExplanation(
+                f"{request.primitive} at {request.address}",
+                "1[b]·p" if request.primitive == "condition" else "exp(w)·p",
+                "weight",
+                reason,
+                "",
+            )
         )
     return fiber.answer()
 
@@ -87,9 +94,13 @@ def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -
 def _draw(request: Draw, rng: Rng) -> tuple[SiteExplanation, Any]:
     form, address = normal_form(request.target), f"sample at {request.address}"
     if isinstance(form, FiniteForm):
-        index = int(rng.categorical(torch.tensor([form.log_masses], dtype=torch.float64), np.zeros(1, np.int64))[0])
+        index = int(
+            rng.categorical(torch.tensor([form.log_masses], dtype=torch.float64), np.zeros(1, np.int64))[0]
+        )
         outcome: Any = form.values[index]
-        return SiteExplanation(address, str(form), "exact", "drawn in proportion to its masses", repr(outcome)), outcome
+        return SiteExplanation(
+            address, str(form), "exact", "drawn in proportion to its masses", repr(outcome)
+        ), outcome
     plan = plan_text(form)
     outcome = form.text.lm.example(plan, rng)
     return SiteExplanation(address, str(form), plan.kernel, plan.reason, repr(outcome)), outcome

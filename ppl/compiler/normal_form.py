@@ -1,7 +1,7 @@
 """Normal form of a target: one text distribution and a flat conjunction of constraints.
 
-Every rewriting keeps the measure: p & a & b ≡ p & (a & b), p & (any text) ≡ p, and a constrained finite distribution is the finite
-measure of the values that satisfy the constraint.
+Every rewriting keeps the measure: p & a & b ≡ p & (a & b), p & (any text) ≡ p, and a constrained finite
+distribution is the finite measure of the values that satisfy the constraint.
 """
 
 from __future__ import annotations

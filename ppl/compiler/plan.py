@@ -46,7 +46,9 @@ def plan_text(form: TextForm) -> TextPlan:
         If no text satisfies the constraint, as far as its first byte shows.
     """
     if form.constraint is None:
-        return TextPlan(form.text, None, "direct", "one expert without constraints: its own draw has weight 1")
+        return TextPlan(
+            form.text, None, "direct", "one expert without constraints: its own draw has weight 1"
+        )
     kernel, reason = _kernel_for(form.text.lm.vocabulary, form.constraint)
     return TextPlan(form.text, form.constraint, kernel, reason)
 
