@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from grammars.errors import PPLError
 from inference.engines.base import NextTokens
 from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
@@ -89,6 +90,11 @@ class Scheduler:
             for kernel, positions in by_kernel.items():
                 self._weigh(kernel, following, np.array([members[p] for p in positions]), positions)
 
+    @property
+    def forced(self) -> bool:
+        """Whether no live particle has a choice of tokens in this tick."""
+        return all(group.proposal.forced for group in self._groups)
+
     def select(self, ancestors: NDArray[np.int64]) -> None:
         """Replace the particles by copies of `ancestors` (N,), each with the mean weight.
 
@@ -154,7 +160,7 @@ class Scheduler:
                     queue += reversed(self._handle(i, request))
             densities = log_densities([request for _, request in waiting], self.sessions)
             for (i, request), log_density in zip(waiting, densities, strict=True):
-                if self._add_weight(i, log_density, f"observe: density 0 at {request.text!r}"):
+                if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
                     todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
 
     def _handle(self, i: int, request: Request) -> Todo:
@@ -172,7 +178,11 @@ class Scheduler:
         form = normal_form(request.target)
         if isinstance(form, FiniteForm):
             return self._choose(i, form)
-        particle.text = TextState.begin(plan_text(form))
+        try:
+            particle.text = TextState.begin(plan_text(form))
+        except PPLError as error:
+            error.message = f"sample at {request.address}: {error.message}"
+            raise
         return []
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:

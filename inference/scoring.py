@@ -34,9 +34,9 @@ def log_densities(requests: Sequence[Observe], sessions: Sessions) -> list[float
     for i, request in enumerate(requests):
         form = normal_form(request.target)
         if isinstance(form, FiniteForm):
-            results[i] = _finite(form, request.text)
-        elif form.constraint is None or form.constraint.matches(request.text):
-            ids = form.text.lm.encode(request.text)
+            results[i] = _finite(form, request.value)
+        elif form.constraint is None or form.constraint.matches(request.value):
+            ids = form.text.lm.encode(request.value)
             if len(ids) <= form.text.max_tokens:
                 jobs[form.text.lm] += [(i, form.text, ids, stop) for stop in _stop_paths(form.text)]
     for lm, members in jobs.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from grammars.errors import PPLError
 from ppl.errors import OutsideInference, ProgramError, ReplayDivergence
 from ppl.targets import Target
 from ppl.trace import Address, Choice, Trace
@@ -26,17 +27,17 @@ class Draw:
     """The program asks for a value of `target`; for a text, `parse` makes the value that it is given."""
 
     address: Address
-    target: Target
+    target: Target[Any]
     parse: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Observe:
-    """The program multiplies its weight by the density of `target` at `text`."""
+    """The program multiplies its weight by the density of `target` at `value`."""
 
     address: Address
-    target: Target
-    text: str
+    target: Target[Any]
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,11 @@ class Fiber:
         except ReplayDivergence:
             raise
         except Exception as error:
+            message, hint = (error.message, error.hint) if isinstance(error, PPLError) else (str(error), None)
             raise ProgramError(
-                f"the program raised {type(error).__name__}: {error}\n  {self.describe()}",
-                hint="the program's own traceback is above; catch the exception in the program, or `condition` on it",
+                f"the program raised {type(error).__name__}: {message}\n  {self.describe()}",
+                hint=hint
+                or "its traceback is above; catch the exception in the program, or `condition` on it",
             ) from error
         assert self._pending is not None
         return self._pending
@@ -181,7 +184,7 @@ class Fiber:
                     f"now it reaches {_site(request)}", f"the run waited at {_site(pending)}"
                 )
 
-    def _recorded(self, address: Address, target: Target | None) -> Choice:
+    def _recorded(self, address: Address, target: Target[Any] | None) -> Choice:
         choice = self._choices[self._cursor]
         if choice.address != address or choice.target != target:
             raise self._divergence(
@@ -227,7 +230,7 @@ def _site(request: Request | None) -> str:
     return "the program's end" if isinstance(request, Finished) else f"{request}"
 
 
-def _call(address: Address, target: Target | None) -> str:
+def _call(address: Address, target: Target[Any] | None) -> str:
     what = "memo" if target is None else f"sample({target})"
     return f"{what} at {address.file}:{address.line}"
 

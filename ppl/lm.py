@@ -81,27 +81,45 @@ class LM(ABC):
         max_tokens:
             At least 1.
         """
+        if not isinstance(prompt, str):
+            raise InvalidArgument(
+                f"the prompt is {prompt!r}, not a str", hint="for a list of messages use lm.chat(messages)"
+            )
         return self._text(self.encode_prompt(prompt), prompt, stop, max_tokens)
 
     def chat(self, messages: Messages, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
         """Return the distribution of the assistant's answer to `messages`; see `__call__` for the rest."""
-        chat = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        shown = (
-            messages if isinstance(messages, str) else "\n".join(f"{m['role']}: {m['content']}" for m in chat)
-        )
+        if isinstance(messages, str):
+            chat, shown = [{"role": "user", "content": messages}], messages
+        else:
+            chat = _conversation(messages)
+            shown = "\n".join(f"{m['role']}: {m['content']}" for m in chat)
         return self._text(self.encode_chat(chat), shown, stop, max_tokens)
 
     def _text(self, ids: tuple[int, ...], shown: str, stop: str | Iterable[str], max_tokens: int) -> Text:
         from ppl.targets import Text
 
-        stops = (stop,) if isinstance(stop, str) else tuple(stop)
-        if any(not s for s in stops):
+        stops = tuple(stop) if isinstance(stop, Iterable) and not isinstance(stop, str) else (stop,)
+        if not all(isinstance(s, str) and s for s in stops):
             raise InvalidArgument(
-                "a stop string is empty", hint="leave `stop` out to end at end-of-sequence only"
+                f"stop={stop!r}",
+                hint="a str or several, none empty; leave it out to end at end-of-sequence only",
             )
-        if max_tokens < 1:
+        if not isinstance(max_tokens, int) or max_tokens < 1:
             raise InvalidArgument(
                 f"max_tokens={max_tokens}: a text site needs at least one token",
                 hint="pass max_tokens >= 1; to weigh the empty text use observe(target, '')",
             )
         return Text(self, ids, shown, stops, max_tokens)
+
+
+def _conversation(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    chat = [dict(m) if isinstance(m, Mapping) else {} for m in messages]
+    if not chat or not all(
+        isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in chat
+    ):
+        raise InvalidArgument(
+            f"not a conversation: {messages!r}",
+            hint='pass a str, or a list of {"role": "system" | "user" | "assistant", "content": "..."}',
+        )
+    return chat

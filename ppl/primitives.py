@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, TypeVar, overload
 
 from grammars.types import constraint_of
+from ppl.compiler.normal_form import TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.fiber import Draw, Observe, Weigh, current_fiber
 from ppl.program import Model
@@ -32,11 +33,11 @@ T = TypeVar("T")
 @overload
 def sample(target: Model[T], *, name: str | None = None) -> T: ...
 @overload
-def sample(target: Target, *, name: str | None = None) -> Any: ...
+def sample(target: Target[T], *, name: str | None = None) -> T: ...
 @overload
-def sample(target: Target, type_: type[T], *, name: str | None = None) -> T: ...
+def sample(target: Target[Any], type_: type[T], *, name: str | None = None) -> T: ...
 @overload
-def sample(target: Target, type_: Any, *, name: str | None = None) -> Any: ...
+def sample(target: Target[Any], type_: Any, *, name: str | None = None) -> Any: ...
 def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
     """Draw a value from `target`.
 
@@ -72,15 +73,20 @@ def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
     return fiber.request(Draw(_address(sys._getframe(1), name), target, parse))
 
 
-def observe(target: Target, text: str, *, name: str | None = None) -> None:
-    """Multiply the weight by the density of `target` at `text`.
+def observe(target: Target[T], value: T, *, name: str | None = None) -> None:
+    """Multiply the weight by the density of `target` at `value`.
 
-    For a language model this is the probability of the canonical tokenization of `text`, its end included
+    For a language model this is the probability of the canonical tokenization of the text, its end included
     (end-of-sequence or a stop string); 0 if that is longer than `max_tokens` or violates the constraint.
     For a `Categorical`, the probability of the value.
     """
     fiber = current_fiber("observe")
-    fiber.request(Observe(_address(sys._getframe(1), name), target, text))
+    if isinstance(normal_form(target), TextForm) and not isinstance(value, str):
+        raise InvalidArgument(
+            f"observe got {value!r} as a text of {target}",
+            hint="pass a str: for JSON the text itself, as json.dumps(value) or model.model_dump_json() give it",
+        )
+    fiber.request(Observe(_address(sys._getframe(1), name), target, value))
 
 
 def condition(holds: Any, *, name: str | None = None) -> None:

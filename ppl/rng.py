@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ppl.errors import InvalidArgument
+
 Edges = Sequence[float] | NDArray[np.float64]
 
 _BLOCK = 256
@@ -38,9 +40,20 @@ class Rng:
         Returns
         -------
         (n,) indices into the second axis, never one with -inf.
+
+        Raises
+        ------
+        InvalidArgument
+            If a row is not a number somewhere, or has no finite entry.
         """
         uniforms = torch.from_numpy(self._generator.random(len(rows)))
-        return inverse_cdf(logits, torch.from_numpy(rows), uniforms).cpu().numpy()
+        drawn: NDArray[np.int64] = inverse_cdf(logits, torch.from_numpy(rows), uniforms).cpu().numpy()
+        if (drawn < 0).any():
+            raise InvalidArgument(
+                "a distribution that is to be drawn from has nan or no mass",
+                hint="a model in float16 can overflow: load it with dtype='bfloat16' or 'float32'",
+            )
+        return drawn
 
     def uniform(self, edges: Edges) -> float:
         """Draw from the uniform distribution on [0, 1).
@@ -57,7 +70,7 @@ def inverse_cdf(logits: Tensor, rows: Tensor, uniforms: Tensor) -> Tensor:
     Sums over blocks of 256 indices find the block, a sum inside it the index: one pass over the (U, V) masses
     and nothing of size (n, V), where a library multinomial needs several passes per draw. Accumulation is in
     float64. The strict comparison never lands on an index of mass 0; the clamp serves uniforms so near 1 that
-    rounding carries them past the last mass.
+    rounding carries them past the last mass. The index of a row without finite mass is negative.
     """
     masses = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
     masses = torch.nn.functional.pad(masses, (0, -masses.shape[-1] % _BLOCK))
@@ -66,7 +79,7 @@ def inverse_cdf(logits: Tensor, rows: Tensor, uniforms: Tensor) -> Tensor:
     block, rest = _invert(blocks.sum(dim=-1).double().cumsum(dim=-1)[rows], uniforms)
     within = blocks[rows, block].double().cumsum(dim=-1)
     index, _ = _invert(within, rest / within[:, -1])
-    return block * _BLOCK + index
+    return torch.where(within[:, -1] > 0.0, block * _BLOCK + index, -1)
 
 
 def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:

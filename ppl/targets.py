@@ -10,24 +10,26 @@ import math
 from abc import ABC
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from grammars.constraint import Constraint
 from grammars.types import constraint_of
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
 
+T = TypeVar("T")
 
-class Target(ABC):  # noqa: B024 - a closed family: subclasses are data, the compiler knows them all
-    """An unnormalised measure over values."""
 
-    def __and__(self, constraint: Any) -> Target:
+class Target(ABC, Generic[T]):
+    """An unnormalised measure over values of type T."""
+
+    def __and__(self, constraint: Any) -> Target[T]:
         """Return the measure p(x) · 1[x in c]; `constraint` is a `grammars` constraint or a Python type."""
         return Constrained(self, constraint_of(constraint))
 
 
 @dataclass(frozen=True)
-class Text(Target):
+class Text(Target[str]):
     """The distribution of the texts with which a language model continues a prompt (see `LM.__call__`)."""
 
     lm: LM
@@ -43,10 +45,10 @@ class Text(Target):
 
 
 @dataclass(frozen=True)
-class Constrained(Target):
+class Constrained(Target[T]):
     """The measure p(x) · 1[x in c]."""
 
-    target: Target
+    target: Target[T]
     constraint: Constraint
 
     def __str__(self) -> str:
@@ -54,7 +56,7 @@ class Constrained(Target):
 
 
 @dataclass(frozen=True, init=False)
-class Categorical(Target):
+class Categorical(Target[T]):
     """The distribution over finitely many Python values with the given probabilities.
 
     Parameters
@@ -65,11 +67,11 @@ class Categorical(Target):
         Non-negative, one each, normalised to sum to 1; equal if left out.
     """
 
-    values: tuple[Any, ...]
+    values: tuple[T, ...]
     probabilities: tuple[float, ...]
 
     def __init__(
-        self, values: Iterable[Any] | Mapping[Any, float], weights: Iterable[float] | None = None
+        self, values: Iterable[T] | Mapping[T, float], weights: Iterable[float] | None = None
     ) -> None:
         if isinstance(values, Mapping) and weights is None:
             weights = tuple(values.values())

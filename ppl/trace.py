@@ -32,7 +32,7 @@ class Choice:
     """One recorded choice: the drawn text of a text site, or the value of any other site."""
 
     address: Address
-    target: Target | None
+    target: Target[Any] | None
     """What was sampled; None for a `memo`."""
     outcome: Any
     """The text, the finite value, or the memoised result."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,6 +45,11 @@ class Proposal:
     def take(self, members: NDArray[np.int64]) -> Self:
         """Return the proposal of `members` (m,), in which a particle may occur several times or not at all."""
         return replace(self, rows=self.rows[members], log_weights=self.log_weights[members])
+
+    @property
+    def forced(self) -> bool:
+        """Whether there is nothing to draw: each particle has at most one token of positive mass."""
+        return bool((torch.isfinite(self.numerators).sum(dim=-1) <= 1).all())
 
     def draw(self, rng: Rng, states: Sequence[TextState]) -> tuple[Tokens, Floats]:
         """Draw a token for each particle.

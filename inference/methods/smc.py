@@ -2,9 +2,11 @@
 
 N runs advance a token at a time. At each tick every live run gets the weight of its next token, which for all
 kernels with a mask is known before the token is drawn; if the effective sample size has fallen below a share of
-N the population is resampled there, *before* the draw, so that copies part at once. There is never a resampling
-after the last move. The mean weight is an unbiased estimate of the evidence, and with the weights every
-expectation is estimated consistently; if all runs die the estimate is 0.
+N the population is resampled there, *before* the draw, so that copies part at once. A tick in which no run has a
+choice of tokens, such as the forced end at `max_tokens`, does not resample, since copies would not part; the
+weights wait for the next tick that does. There is never a resampling after the last move. The mean weight is an
+unbiased estimate of the evidence, and with the weights every expectation is estimated consistently; if all runs
+die the estimate is 0.
 
 References: Del Moral, Doucet and Jasra (2006), *Sequential Monte Carlo samplers*; Lew, Zhi-Xuan, Grand and
 Mansinghka (2023), *Sequential Monte Carlo steering of large language models using probabilistic programs*.
@@ -81,7 +83,7 @@ class SMC(Method):
         scheduler.propose()
         ess = effective_sample_size(scheduler.log_weights)
         ancestors = None
-        if scheduler.live and ess < self.ess_threshold * self.particles:
+        if scheduler.live and ess < self.ess_threshold * self.particles and not scheduler.forced:
             ancestors = resample(self.resampling, normalise(scheduler.log_weights), rng)
             scheduler.select(ancestors)
         scheduler.draw()

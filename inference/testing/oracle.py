@@ -36,7 +36,7 @@ def measure(model: Model[Any]) -> Measure:
     return {value: mass for value, mass in total.items() if mass > 0.0}
 
 
-def target_measure(target: Target) -> Measure:
+def target_measure(target: Target[Any]) -> Measure:
     """Return the unnormalised measure of a target over its texts or values."""
     if isinstance(target, Constrained):
         inner = target_measure(target.target)
@@ -94,7 +94,7 @@ def _run(fiber: Fiber, script: list[Any]) -> tuple[float, Request]:
             mass *= target_measure(request.target)[script[at]]
             request, at = fiber.answer(script[at]), at + 1
         elif isinstance(request, Observe):
-            mass *= target_measure(request.target).get(request.text, 0.0)
+            mass *= target_measure(request.target).get(request.value, 0.0)
             request = fiber.answer()
         else:
             mass *= math.exp(request.log_weight)

@@ -46,10 +46,10 @@ def constraints() -> SearchStrategy[Constraint]:
 
 
 @st.composite
-def text_targets(draw: DrawFn, lm: TableLM, max_tokens: int = 2) -> Target:
+def text_targets(draw: DrawFn, lm: TableLM, max_tokens: int = 2) -> Target[str]:
     """Draw a text target: sometimes with a stop string, and with zero to two constraints."""
     stop = draw(st.sampled_from([(), (), ("b",), ("ab",), ("b", "aa")]))
-    target: Target = lm(
+    target: Target[str] = lm(
         draw(st.sampled_from(["", "x"])), stop=stop, max_tokens=draw(st.integers(1, max_tokens))
     )
     conjunction = draw(st.lists(constraints(), max_size=2).filter(_satisfiable))

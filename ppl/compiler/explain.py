@@ -74,7 +74,7 @@ def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -
         form = normal_form(request.target)
         reason = "weight = density of the canonical tokenization, one forward pass"
         site = SiteExplanation(
-            f"observe at {request.address}", str(form), "score", reason, repr(request.text)
+            f"observe at {request.address}", str(form), "score", reason, repr(request.value)
         )
         explanation.sites.append(site)
     elif not isinstance(request, Finished):

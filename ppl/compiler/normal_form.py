@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from grammars.algebra import AnyText
 from grammars.constraint import Constraint
@@ -40,7 +41,7 @@ class FiniteForm:
 NormalForm = TextForm | FiniteForm
 
 
-def normal_form(target: Target) -> NormalForm:
+def normal_form(target: Target[Any]) -> NormalForm:
     """Return the normal form of `target`: the same measure."""
     constraint: Constraint | None = None
     while isinstance(target, Constrained):
@@ -54,7 +55,7 @@ def normal_form(target: Target) -> NormalForm:
     raise InvalidArgument(f"{type(target).__name__} is not a target that can be sampled or observed")
 
 
-def _finite(target: Categorical, constraint: Constraint | None) -> FiniteForm:
+def _finite(target: Categorical[Any], constraint: Constraint | None) -> FiniteForm:
     if constraint is not None and not all(isinstance(v, str) for v in target.values):
         raise InvalidArgument(
             f"{target} & {constraint}: a constraint is a set of texts, and not every value is a str",

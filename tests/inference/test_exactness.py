@@ -8,7 +8,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from grammars import Choice, Constraint, Matcher, Regex
-from inference import SMC, Enumerate, Importance, Rejection, TableLM
+from inference import SMC, Enumerate, Importance, Rejection, TableLM, infer
 from inference.kernels import KERNELS
 from inference.resampling import SCHEMES
 from inference.testing import (
@@ -253,3 +253,16 @@ def test_memoised_calls_are_not_repeated_by_replays():
 
     infer(slow(), SMC(16, 1.0), seed=1)
     assert len(calls) <= 16
+
+
+def test_a_tick_without_choices_does_not_resample():
+    @program
+    def two_tokens():
+        return sample(LM("x", max_tokens=2))
+
+    posterior = infer(two_tokens(), SMC(8, ess_threshold=1.0), seed=0)
+    *_, last = posterior.steps
+    assert last.tick == 3
+    assert last.ess < 8
+    assert not last.resampled
+    assert len(posterior.top()) > 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from grammars import Regex
 from inference import SMC, Enumerate, Importance, NoSurvivors, Posterior, Rejection, TableLM, infer
 from inference.errors import BoundExceeded, BudgetExceeded
 from ppl import Categorical, condition, factor, program, sample
@@ -101,12 +102,16 @@ def test_printing():
 
 
 def test_steps_tell_the_story():
-    posterior = infer(pairs(), SMC(32, 1.0), seed=0)
+    @program
+    def three_tokens():
+        return sample(LM("x", max_tokens=3) & Regex("(a|ab)+"))
+
+    posterior = infer(three_tokens(), SMC(32, 1.0), seed=0)
     assert [s.tick for s in posterior.steps] == list(range(1, len(posterior.steps) + 1))
     assert any(s.resampled for s in posterior.steps)
     assert sum(s.log_increment for s in posterior.steps) == pytest.approx(posterior.log_evidence)
     assert posterior.cost.tokens >= 32
-    assert not infer(pairs(), SMC(32, 0.0), seed=0).steps[-1].resampled
+    assert not any(s.resampled for s in infer(three_tokens(), SMC(32, 0.0), seed=0).steps)
 
 
 def test_enumeration_keeps_to_its_budget():
