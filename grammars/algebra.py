@@ -153,6 +153,8 @@ def check_satisfiable(constraint: Constraint, *, budget: int = 256) -> None:
     ContradictionError
         If every prefix was excluded; the message names the constraints that contradict each other.
     """
+    if not isinstance(constraint, Constraint):
+        raise GrammarError(f"not a constraint: {constraint!r}", hint="constraint_of(T) makes one of a type")
     queue = deque([(b"", constraint.matcher(Vocabulary.of_bytes()))])
     for _ in range(budget):
         if not queue:

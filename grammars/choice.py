@@ -9,7 +9,7 @@ per range.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -18,7 +18,7 @@ import numpy as np
 from typing_extensions import override
 
 from grammars.cache import per_vocabulary
-from grammars.constraint import Constraint, Matcher
+from grammars.constraint import Constraint, Matcher, text_bytes
 from grammars.errors import GrammarError, ParseError
 from grammars.token_index import token_index
 from grammars.vocabulary import Mask, Vocabulary, pack
@@ -50,6 +50,11 @@ class Choice(Constraint):
                 f"the options must be a list of strings, not the string {options!r}",
                 hint=f"Choice([{options!r}])",
             )
+        for given in (options,) if values is None else (options, values):
+            if not isinstance(given, Iterable) or isinstance(given, (Set, bytes)):
+                raise GrammarError(
+                    f"options and values must be lists, not {given!r}", hint="of a set, pass sorted(options)"
+                )
         object.__setattr__(self, "options", tuple(options))
         object.__setattr__(self, "values", self.options if values is None else tuple(values))
         seen: set[str] = set()
@@ -58,18 +63,30 @@ class Choice(Constraint):
                 raise GrammarError(
                     f"an option must be a string, not {option!r}", hint="constraint_of takes types"
                 )
+            try:
+                text_bytes(option)
+            except UnicodeEncodeError:
+                raise GrammarError(
+                    f"the option {option!r} holds a lone surrogate, which no UTF-8 text does",
+                    hint="leave it out, or write the character that it is half of",
+                ) from None
             if option in seen:
                 raise GrammarError(f"the option {option!r} occurs twice", hint="list each option once")
             seen.add(option)
         if not self.options:
-            raise GrammarError("a choice needs at least one option")
+            raise GrammarError(
+                "a choice needs at least one option", hint="an empty list has no text to choose"
+            )
         if len(self.values) != len(self.options):
-            raise GrammarError(f"{len(self.options)} options but {len(self.values)} values")
+            raise GrammarError(
+                f"{len(self.options)} options but {len(self.values)} values",
+                hint="give each option one value",
+            )
 
     @cached_property
     def encoded(self) -> tuple[bytes, ...]:
         """The options as bytes, sorted."""
-        return tuple(sorted(option.encode("utf-8", "surrogateescape") for option in self.options))
+        return tuple(sorted(map(text_bytes, self.options)))
 
     @override
     def matcher(self, vocabulary: Vocabulary) -> Matcher:

@@ -70,6 +70,23 @@ class Matcher(ABC):
         return type(self).mask is not Matcher.mask
 
 
+def text_bytes(text: str | bytes) -> bytes:
+    """Return the bytes of a text.
+
+    Raises
+    ------
+    ParseError
+        If it is neither a string nor bytes.
+    UnicodeEncodeError
+        If it holds a lone surrogate that stands for no byte.
+    """
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, bytes):
+        return text
+    raise ParseError(f"a text must be a str, not {text!r}", hint="pass the text as the model writes it")
+
+
 class Constraint(ABC):
     """A set of texts. Subclasses are immutable values with structural equality (frozen dataclasses)."""
 
@@ -90,8 +107,20 @@ class Constraint(ABC):
         return ()
 
     def matches(self, text: str | bytes) -> bool:
-        """Return whether `text` is in L(c)."""
-        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        """Return whether `text` is in L(c).
+
+        Bytes that are no UTF-8 may be written as Python's `surrogateescape` does; other lone surrogates stand
+        for no bytes, so that no constraint matches them.
+
+        Raises
+        ------
+        ParseError
+            If `text` is no text.
+        """
+        try:
+            data = text_bytes(text)
+        except UnicodeEncodeError:
+            return False
         matcher = self.matcher(Vocabulary.of_bytes())
         return matcher.consume(data) and matcher.is_accepting() and self.accepts(data)
 
@@ -107,7 +136,9 @@ class Constraint(ABC):
         return text
 
     def require(self, text: str) -> None:
-        """Raise `ParseError` unless `text` is in L(c)."""
+        """Raise `ParseError` unless `text` is a string in L(c)."""
+        if isinstance(text, bytes):
+            raise ParseError("`parse` reads a str, not bytes", hint="decode them first: data.decode()")
         if not self.matches(text):
             raise ParseError(f"{text!r} does not match {self}", hint="`.matches(text)` tells without raising")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -22,8 +22,20 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
 
 from grammars.errors import ContradictionError, GrammarError
-from grammars.llguidance import check_grammar, compile_error, summary, warnings
-from grammars.regex import regex_grammar
+from grammars.json_relaxations import (
+    RELAXATIONS,
+    drop_counts,
+    drop_misread,
+    escape,
+    ignored,
+    keep,
+    lone_references,
+    open_names,
+    patterns,
+    subschemas,
+)
+from grammars.llguidance import check_grammar, compile_error, summary
+from grammars.llguidance import warnings as engine_warnings
 
 Whitespace = Literal["compact", "bounded", "any"]
 
@@ -32,11 +44,6 @@ ENGINE_WHITESPACE: dict[Whitespace, dict[str, Any]] = {
     "bounded": {"whitespace_pattern": r"[ ]|\n[ ]{0,16}"},
     "any": {"whitespace_flexible": True},
 }
-
-_ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames",
-        "then", "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
-_MANY = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
-_NAMED = ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
 
 
 @dataclass(frozen=True)
@@ -78,61 +85,95 @@ def compile_schema(text: str, whitespace: Whitespace, dialect: type[Validator] |
     ContradictionError
         If the engine finds that no value satisfies it.
     """
-    schema = json.loads(text)
-    cls = dialect or jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    _check_schema(schema, cls)
-    _check_references(schema, cls)
-    for relax in _RELAXATIONS:
-        relaxed, dropped = relax(schema)
-        if dropped or relax is _keep:
+    try:
+        schema = json.loads(text)
+        cls = dialect or _dialect_of(schema)
+        _check_schema(schema, cls)
+        _check_references(schema, cls)
+        grammar, checks = _relaxed_grammar(schema, whitespace, cls)
+        return CompiledSchema(grammar, cls(schema, registry=REGISTRY), tuple(dict.fromkeys(checks)))
+    except RecursionError:
+        raise GrammarError(
+            "the schema is nested too deeply", hint="give deep parts a name under `$defs`, and refer to them"
+        ) from None
+
+
+def _relaxed_grammar(schema: Any, whitespace: Whitespace, cls: type[Validator]) -> tuple[str, list[str]]:
+    """Return the grammar of as much of the schema as the engine can compile, and the final checks."""
+    legacy = "/draft-0" in cls.META_SCHEMA["$schema"]
+    readable, misread = drop_misread(lone_references(schema) if legacy else schema)
+    for relax in RELAXATIONS:
+        relaxed, dropped = relax(readable)
+        if not dropped and relax is not keep:
+            continue
+        grammar = _grammar(relaxed, whitespace, cls)
+        message = compile_error(grammar)
+        if message is None and any(said.startswith("min/maxProp") for said in engine_warnings(grammar)):
+            relaxed, counts = drop_counts(relaxed)
+            dropped = [*dropped, *counts]
             grammar = _grammar(relaxed, whitespace, cls)
             message = compile_error(grammar)
-            if message is None:
+        if message is None:
+            try:
                 check_grammar(grammar)
-                checks = (*dropped, *_ignored(relaxed, warnings(grammar)), *_open_names(relaxed))
-                return CompiledSchema(grammar, cls(schema, registry=REGISTRY), tuple(dict.fromkeys(checks)))
-            if "Unsatisfiable schema" in message:
-                reason = summary(message).partition("Unsatisfiable schema: ")[2]
-                raise ContradictionError(
-                    f"no value satisfies the schema: {reason}", hint="see its enums and bounds"
-                )
-    raise GrammarError(f"the mask engine cannot compile any JSON: {summary(message or '')}")
+            except ContradictionError:
+                raise _contradiction("its recursion never ends") from None
+            return grammar, [
+                *misread,
+                *dropped,
+                *ignored(relaxed, engine_warnings(grammar)),
+                *open_names(relaxed),
+            ]
+        if "Unsatisfiable schema" in message:
+            raise _contradiction(summary(message).partition("Unsatisfiable schema: ")[2])
+    raise GrammarError(
+        f"the mask engine cannot compile any JSON: {summary(message or '')}",
+        hint="this is a fault of the program: please report it with the schema",
+    )
 
 
-def subschemas(schema: Any, pointer: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every object schema in `schema`, itself first, with its JSON pointer."""
-    if not isinstance(schema, dict):
-        return
-    yield pointer, schema
-    for keyword, value in schema.items():
-        if keyword in _NAMED and isinstance(value, dict):
-            for name, part in value.items():
-                yield from subschemas(part, f"{pointer}/{keyword}/{_escape(name)}")
-        elif keyword in _MANY and isinstance(value, list):
-            for index, part in enumerate(value):
-                yield from subschemas(part, f"{pointer}/{keyword}/{index}")
-        elif keyword in _ONE:
-            yield from subschemas(value, f"{pointer}/{keyword}")
+def _contradiction(reason: str) -> ContradictionError:
+    return ContradictionError(
+        f"no value satisfies the schema: {reason}", hint="see its types, enums, bounds and required members"
+    )
 
 
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+def _dialect_of(schema: Any) -> type[Validator]:
+    """Return the validator class that `$schema` names, or that of Draft 2020-12."""
+    named = schema.get("$schema") if isinstance(schema, dict) else None
+    if named is not None and not isinstance(named, str):
+        raise GrammarError(
+            f"invalid schema at #/$schema: {named!r} is not a string", hint="leave it out for Draft 2020-12"
+        )
+    cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    if cls is jsonschema.Draft3Validator:
+        raise GrammarError("JSON Schema Draft 3 is not supported", hint="use Draft 4 or a later one")
+    return cls
 
 
 def _grammar(schema: Any, whitespace: Whitespace, cls: type[Validator]) -> str:
     options = {"lenient": True, **ENGINE_WHITESPACE[whitespace]}
     body = schema if isinstance(schema, dict) else ({} if schema else {"not": {}})
-    body = {"$schema": cls.META_SCHEMA["$schema"], **body, "x-guidance": options}
+    body = {**body, "$schema": cls.META_SCHEMA["$schema"], "x-guidance": options}
     return f"start: %json {json.dumps(body)}"
 
 
 def _check_schema(schema: Any, cls: type[Validator]) -> None:
     if schema is False:
-        raise ContradictionError("no value satisfies the schema `false`")
+        raise _contradiction("it is `false`")
+    try:
+        json.dumps(schema, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise GrammarError(
+            "the schema holds a lone surrogate, which no UTF-8 text does",
+            hint="write the character that it is half of",
+        ) from None
     for pointer, part in subschemas(schema):
-        for pattern in filter(lambda pattern: isinstance(pattern, str), _patterns(part)):
+        for pattern in filter(lambda pattern: isinstance(pattern, str), patterns(part)):
             try:
-                re.compile(pattern)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of sets of sets, which Python may know some day
+                    re.compile(pattern)
             except re.error as error:
                 raise GrammarError(
                     f"invalid pattern {pattern!r} at {pointer}: {error}",
@@ -141,16 +182,11 @@ def _check_schema(schema: Any, cls: type[Validator]) -> None:
     try:
         cls.check_schema(schema)
     except jsonschema.SchemaError as error:
-        pointer = "/".join(["#", *(_escape(str(part)) for part in error.absolute_path)])
+        pointer = "/".join(["#", *(escape(str(part)) for part in error.absolute_path)])
         raise GrammarError(
-            f"invalid schema at {pointer}: {error.message}", hint=f"checked as {cls.__name__}"
+            f"invalid schema at {pointer}: {error.message}",
+            hint=f"checked as {cls.__name__}; `validator=` chooses another draft",
         ) from None
-
-
-def _patterns(schema: dict[str, Any]) -> list[Any]:
-    """Return the regular expressions that stand directly in an object schema."""
-    named = schema.get("patternProperties")
-    return [schema.get("pattern", ""), *(named if isinstance(named, dict) else ())]
 
 
 def _check_references(schema: Any, cls: type[Validator]) -> None:
@@ -173,92 +209,3 @@ def _check_references(schema: Any, cls: type[Validator]) -> None:
             walk(part, resolver.in_subresource(part))
 
     walk(root, registry.resolver_with_root(root))
-
-
-def _ignored(schema: Any, messages: list[str]) -> list[str]:
-    """Return the pointers of the keywords that the engine said it ignores."""
-    keywords: set[str] = set()
-    for message in messages:
-        if message.startswith("Unimplemented keys"):
-            keywords.update(re.findall(r'"([^"]+)"', message))
-        elif message.startswith("oneOf"):
-            keywords.add("oneOf")
-        elif message.startswith("min/maxProperties"):
-            keywords.update(("minProperties", "maxProperties"))
-    return [
-        f"{pointer}/{_escape(keyword)}"
-        for pointer, part in subschemas(schema)
-        for keyword in part
-        if keyword in keywords and not (keyword == "uniqueItems" and part[keyword] is False)
-    ]
-
-
-_DECIDING = frozenset({"$ref", "allOf", "anyOf", "const", "enum", "oneOf"})
-
-
-def _open_names(schema: Any) -> list[str]:
-    """Return the condition on member names if an object may have members that the schema does not list.
-
-    The engine gives each listed member once, but may repeat an unlisted name.
-    """
-    for _, part in subschemas(schema):
-        types = part.get("type")
-        an_object = types == "object" or (isinstance(types, list) and "object" in types)
-        remote = not str(part.get("$ref", "#")).startswith("#")
-        untyped = types is None and (remote or not _DECIDING & part.keys())
-        if (an_object or untyped) and (
-            part.get("additionalProperties", True) is not False or part.get("patternProperties")
-        ):
-            return ["member names are unique"]
-    return [] if isinstance(schema, dict) else ["member names are unique"]
-
-
-Relaxation = Callable[[Any], tuple[Any, list[str]]]
-
-
-def _keep(schema: Any) -> tuple[Any, list[str]]:
-    return schema, []
-
-
-def _anything(schema: Any) -> tuple[Any, list[str]]:
-    return True, ["#"]
-
-
-def _drop(doomed: Callable[[str, Any], bool]) -> Relaxation:
-    """Return the relaxation that drops the keywords for which `doomed(keyword, value)` holds, everywhere."""
-
-    def relax(schema: Any) -> tuple[Any, list[str]]:
-        copy = json.loads(json.dumps(schema))
-        dropped = []
-        for pointer, part in list(subschemas(copy)):
-            for keyword in [keyword for keyword, value in part.items() if doomed(keyword, value)]:
-                del part[keyword]
-                dropped.append(f"{pointer}/{_escape(keyword)}")
-                if keyword == "patternProperties":  # else its members would count as additional
-                    for dependent in ("additionalProperties", "unevaluatedProperties"):
-                        if part.pop(dependent, None) is not None:
-                            dropped.append(f"{pointer}/{dependent}")
-        return copy, dropped
-
-    return relax
-
-
-def _bad_pattern(keyword: str, value: Any) -> bool:
-    """Return whether the keyword holds a pattern that the engine cannot compile."""
-    patterns = _patterns({keyword: value}) if keyword in _PATTERNS else ()
-    return any(compile_error(regex_grammar(pattern)) is not None for pattern in patterns)
-
-
-_PATTERNS = frozenset({"pattern", "patternProperties"})
-_SIZES = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
-_LOGIC = frozenset({"allOf", "anyOf", "oneOf", "not", "$ref", "$dynamicRef", "$recursiveRef"})
-
-_RELAXATIONS: tuple[Relaxation, ...] = (
-    _keep,
-    _drop(_bad_pattern),
-    _drop(lambda keyword, _: keyword in _PATTERNS | {"format"}),
-    _drop(lambda keyword, _: keyword in _PATTERNS | {"format"} | _SIZES),
-    _drop(lambda keyword, _: keyword in _PATTERNS | {"format"} | _SIZES | _LOGIC),
-    _anything,
-)
-"""What to try in turn when the engine refuses a schema; each gives up no less than the one before."""

@@ -8,7 +8,8 @@ The language of `JsonSchema(s)` is the set of texts that
    themselves, escaped only where JSON demands it, and U+007F not at all; literals of `const` and `enum` in
    one canonical spelling (`-2`, not `-2.0`); integers without fraction or exponent; strings of a known
    `format` (`date-time`, `time`, `date`, `duration`, `email`, `hostname`, `ipv4`, `ipv6`, `uuid`, `uri`) in
-   that format; strings under a `pattern` as ECMAScript reads it (`\d` is 0 to 9);
+   that format; strings under a `pattern` as ECMAScript reads it (`\d` is 0 to 9); numbers under `multipleOf`
+   without exponent, and with no more decimals than it has;
 2. can be read as JSON, each member name once, each number finite (`json_text.read_json`);
 3. hold a value that the `jsonschema` validator of the schema's dialect accepts;
 4. if a Python type was given: that pydantic turns into an instance of it.
@@ -35,7 +36,7 @@ from jsonschema.protocols import Validator
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import override
 
-from grammars.constraint import Constraint, Matcher
+from grammars.constraint import Constraint, Matcher, text_bytes
 from grammars.errors import GrammarError, ParseError
 from grammars.json_compiler import ENGINE_WHITESPACE, CompiledSchema, Whitespace, compile_schema
 from grammars.json_text import read_json
@@ -130,7 +131,14 @@ class JsonSchema(Constraint):
         ParseError
             If `text` is not in the language; with what the JSON reader, the validator or pydantic said.
         """
-        value = self._value(text.encode("utf-8", "surrogateescape"))
+        if not isinstance(text, str):
+            self.require(text)
+        try:
+            value = self._value(text_bytes(text))
+        except UnicodeEncodeError:
+            raise ParseError(
+                f"not a JSON text: a lone surrogate in {text!r}", hint="texts are Unicode"
+            ) from None
         if not self.matches(text):
             raise ParseError(
                 f"{text!r} is valid, but not spelled as {self} spells it",
@@ -143,16 +151,29 @@ class JsonSchema(Constraint):
         try:
             value = read_json(text)
         except ValueError as error:
-            raise ParseError(f"not a JSON text: {error}: {_short(text)}") from None
-        fault = jsonschema.exceptions.best_match(self._compiled.validator.iter_errors(value))
+            raise ParseError(
+                f"not a JSON text: {error}: {_short(text)}", hint="cut off, perhaps: see `max_tokens`"
+            ) from None
+        try:
+            fault = jsonschema.exceptions.best_match(self._compiled.validator.iter_errors(value))
+        except RecursionError:
+            raise ParseError(
+                f"the value, or the schema, is nested too deeply to be validated: {_short(text)}",
+                hint="bound the depth, or the references, of the schema",
+            ) from None
         if fault is not None:
-            raise ParseError(f"invalid at {fault.json_path}: {fault.message}")
+            raise ParseError(f"invalid at {fault.json_path}: {fault.message}", hint=f"{self} demands it")
         if self._adapter is None:
             return value
         try:
             return self._adapter.validate_json(text)
         except ValidationError as error:
-            raise ParseError(f"not a valid {type_name(self.type)}: {error}") from None
+            raise ParseError(
+                f"not a valid {type_name(self.type)}: {error}", hint="pydantic's validators demand it"
+            ) from None
+        except Exception as error:
+            error.add_note(f"raised while {type_name(self.type)} was validated, on {_short(text)}")
+            raise
 
     def __repr__(self) -> str:
         shown = type_name(self.type) if self.type is not None else _short(self.text.encode())
@@ -166,13 +187,17 @@ def _read_schema(schema: Any) -> tuple[str, Any]:
     if isinstance(schema, Path) or (isinstance(schema, str) and not schema.lstrip().startswith("{")):
         try:
             content, source = Path(schema).read_text(encoding="utf-8"), f" in {schema}"
-        except (OSError, UnicodeError) as error:
-            raise GrammarError(f"cannot read a schema from {str(schema)!r}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise GrammarError(
+                f"cannot read a schema from {_short(str(schema).encode('utf-8', 'replace'))}: "
+                f"{error.strerror if isinstance(error, OSError) else error}",
+                hint="a str is a path, or the schema itself if it begins with a brace",
+            ) from None
     elif isinstance(schema, str):
         content, source = schema, ""
     elif isinstance(schema, (bool, Mapping)):
         try:
-            return json.dumps(schema, separators=(",", ":"), allow_nan=False, default=dict), None
+            return json.dumps(_plain(schema), separators=(",", ":"), allow_nan=False), None
         except (TypeError, ValueError, RecursionError) as error:
             raise GrammarError(
                 f"the schema is not JSON: {error}", hint="use strings, numbers, lists and dicts"
@@ -182,15 +207,30 @@ def _read_schema(schema: Any) -> tuple[str, Any]:
     try:
         value = read_json(content)
     except ValueError as error:
-        raise GrammarError(f"the schema{source} is not JSON: {error}") from None
+        raise GrammarError(
+            f"the schema{source} is not JSON: {error}", hint="check it with a JSON editor, or pass a dict"
+        ) from None
     return json.dumps(value, separators=(",", ":")), None
+
+
+def _plain(value: Any) -> Any:
+    """Return a schema with mappings as dicts and tuples as lists; raise if a member name is no string."""
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"the member name {name!r} is not a string")
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _dialect(validator: str | type[Validator] | None) -> type[Validator] | None:
     cls = getattr(jsonschema, validator, None) if isinstance(validator, str) else validator
-    if validator is not None and not (isinstance(cls, type) and hasattr(cls, "META_SCHEMA")):
+    if validator is not None and (
+        not (isinstance(cls, type) and hasattr(cls, "META_SCHEMA")) or cls is jsonschema.Draft3Validator
+    ):
         raise GrammarError(
-            f"unknown validator {validator!r}", hint="a class of jsonschema, as Draft7Validator"
+            f"unknown validator {validator!r}",
+            hint="a class of jsonschema from Draft 4 on, as Draft7Validator",
         )
     return cls
 

@@ -7,7 +7,7 @@ Terminals are matched greedily: in `/a*/ "a"` the first terminal takes every `a`
 not compete.
 
 What would make the language depend on tokens rather than bytes is refused: special tokens such as `<|x|>`,
-token ids such as `<[7]>`, `max_tokens=` and `stop=`.
+token ids such as `<[7]>`, `max_tokens=`, `stop=` and `temperature=`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing_extensions import override
 
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import ContradictionError, GrammarError
-from grammars.llguidance import GrammarMatcher, check_grammar, compile_error, position, summary
+from grammars.llguidance import GrammarMatcher, check_grammar, compile_error, position, summary, warnings
 from grammars.vocabulary import Vocabulary
 
+_DIALECT = "the dialect is llguidance's, see the documentation of this class"
 _QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|#[^\n]*|/(?:\\.|[^/\\\n])+/')
-_TOKENWISE = re.compile(r"<|\bmax_tokens\s*=|\bstop\s*=")
+_TOKENWISE = re.compile(r"<|\b(?:max_tokens|stop|temperature)\s*=")
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,22 @@ class Lark(Constraint):
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
-            raise GrammarError(f"a grammar must be a str, not {self.text!r}")
+            raise GrammarError(f"a grammar must be a str, not {self.text!r}", hint="of a file, pass its text")
+        if not isinstance(self.start, str) or not re.fullmatch(r"\w+", self.start):
+            raise GrammarError(f"not the name of a rule: start={self.start!r}", hint="as start='sum'")
+        surrogate = re.search("[\ud800-\udfff]", self.text)
+        if surrogate:
+            raise self._error(
+                "a lone surrogate, which no UTF-8 text holds",
+                _place(self.text, surrogate.start()),
+                "write the character that it is half of",
+            )
         bare = _QUOTED.sub(lambda found: " " * len(found[0]), self.text)
         tokenwise = _TOKENWISE.search(bare)
         if tokenwise:
             raise self._error(
                 f"`{tokenwise[0]}` speaks of tokens, not of bytes",
-                (
-                    bare.count("\n", 0, tokenwise.start()) + 1,
-                    tokenwise.start() - bare.rfind("\n", 0, tokenwise.start()),
-                ),
+                _place(bare, tokenwise.start()),
                 "spell the bytes; limit lengths in the regex, such as /.{0,80}/",
             )
         if self.start != "start" and re.search(r"^\s*\??start\b", bare, re.MULTILINE):
@@ -69,7 +76,13 @@ class Lark(Constraint):
             )
         message = compile_error(self._grammar)
         if message is not None:
-            raise self._error(summary(message), position(message), None)
+            raise self._error(summary(message), position(message), _DIALECT)
+        ignored = warnings(self._grammar)
+        if ignored:
+            raise GrammarError(
+                f"the mask engine would not enforce all of this grammar: {'; '.join(ignored)}",
+                hint="take `lenient` out of `x-guidance`, or use JsonSchema, which checks the rest at the end",
+            )
         try:
             check_grammar(self._grammar)
         except ContradictionError:
@@ -91,5 +104,11 @@ class Lark(Constraint):
         if at is None or at[0] > len(lines):
             return GrammarError(f"invalid grammar: {reason}", hint=hint)
         line, column = at
-        excerpt = f"    {lines[line - 1]}\n    {' ' * (column - 1)}^"
+        begin = max(0, column - 41)
+        excerpt = f"    {lines[line - 1][begin : begin + 80]}\n    {' ' * (column - 1 - begin)}^"
         return GrammarError(f"invalid grammar, line {line}, column {column}: {reason}\n{excerpt}", hint=hint)
+
+
+def _place(text: str, at: int) -> tuple[int, int]:
+    """Return the line and column, from 1, of an index."""
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

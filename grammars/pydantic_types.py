@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 import types
 from functools import lru_cache
+from types import NoneType
 from typing import (
     Annotated,
     Any,
@@ -57,6 +59,7 @@ _EXPRESSED = frozenset(
 )
 """Core schema types that accept exactly what their JSON Schema accepts."""
 
+_SCALARS = (str, bool, int, float, NoneType)
 _NO_SCHEMA = frozenset({"config", "default", "default_factory", "expected", "metadata", "ref", "schema_ref"})
 
 
@@ -104,7 +107,8 @@ def is_expressed(type_: Any) -> bool:
 
 def type_name(type_: Any) -> str:
     """Return a type as the user writes it."""
-    return type_.__name__ if isinstance(type_, type) and not get_args(type_) else str(type_)
+    name = type_.__name__ if isinstance(type_, type) and not get_args(type_) else str(type_)
+    return re.sub(r" at 0x[0-9a-f]+", "", name)
 
 
 def _adapter(type_: Any) -> TypeAdapter[Any]:
@@ -127,6 +131,12 @@ def _unknown(type_: Any, error: Exception) -> GrammarError:
 
 class _Closed(GenerateJsonSchema):
     """Schemas of types whose objects have no members that validation would ignore."""
+
+    def generator_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.handle_invalid_for_json_schema(schema, "an iterator that is read later; use list")
+
+    def is_subclass_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.handle_invalid_for_json_schema(schema, "a class")
 
     def model_schema(self, schema: Any) -> JsonSchemaValue:
         return _close(super().model_schema(schema))
@@ -153,6 +163,10 @@ def _expressed(core: Any) -> bool:
     if isinstance(kind, str) and kind not in _EXPRESSED:
         return False
     if core.get("post_init") or core.get("custom_init"):
+        return False
+    if kind == "enum" and any(not isinstance(member.value, _SCALARS) for member in core["members"]):
+        return False
+    if not isinstance(core.get("validation_alias"), (str, NoneType)):  # a path, or several names
         return False
     if kind == "dict" and core.get("keys_schema", {"type": "str"}) not in ({"type": "str"}, {"type": "any"}):
         return False

@@ -29,6 +29,7 @@ _HINTS = (
     (r"invalid UTF-8", "patterns match characters, not bytes: leave the `u` flag on"),
     (r"lexer error", "write the character as an escape, such as \\n"),
 )
+_DIALECT = "the dialect is that of Rust's `regex` crate; a backslash before a sign makes it literal"
 _CLASS = r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
 _QUANTIFIED = re.compile(rf"\\.|{_CLASS}|(?P<possessive>(?:[*+?]|\{{\d+(?:,\d*)?\}})\+)", re.DOTALL)
 _ZERO_WIDTH = {
@@ -71,6 +72,16 @@ class Regex(Constraint):
                 f"regex {self.pattern!r}: verbose patterns over several lines are not supported",
                 hint="join the parts of the pattern in Python",
             )
+        if re.search("[\ud800-\udfff]", self.pattern):
+            raise GrammarError(
+                f"invalid regex {self.pattern!r}: it holds a lone surrogate, which no UTF-8 text does",
+                hint="write the character that it is half of, or an escape such as \\u{1F600}",
+            )
+        if re.fullmatch(r"(?:\\.|[^\\])*\\", self.pattern, re.DOTALL):
+            raise GrammarError(
+                f"invalid regex: a backslash escapes nothing{_caret(self.pattern, len(self.pattern) - 1)}",
+                hint="a backslash itself is written as two",
+            )
         possessive = next((m for m in _QUANTIFIED.finditer(self.pattern) if m["possessive"]), None)
         if possessive:
             raise GrammarError(
@@ -106,22 +117,29 @@ def _literal(pattern: str) -> str:
 
 def _pointed(pattern: str, excerpt: str) -> str:
     """Return the engine's excerpt with its caret, in terms of the pattern as written if that is one line."""
-    column = len(excerpt.split("\n")[-1].split("^")[0]) - 4
-    lengths = [len(_literal(pattern[:at])) for at in range(len(pattern) + 1)]
-    if "\n" in pattern or excerpt.count("\n") > 1:
+    if excerpt.count("\n") > 1:
         return f"\n{excerpt}"
-    return _caret(pattern, next((at for at, length in enumerate(lengths) if length >= column), 0))
+    column = len(excerpt.split("\n")[-1].split("^")[0]) - 4
+    for part in re.finditer(r"\\?[/\n\r]|\\.|.", pattern, re.DOTALL):
+        written = len(_literal(part[0]))
+        if column < written:
+            return _caret(pattern, part.start() + min(column, len(part[0]) - 1))
+        column -= written
+    return _caret(pattern, len(pattern))
 
 
 def _caret(pattern: str, at: int) -> str:
-    return f"\n    {pattern}\n    {' ' * at}^"
+    """Return the pattern, or 80 characters of it around `at`, on one line with a caret under `at`."""
+    begin = max(0, at - 40) if len(pattern) > 80 else 0
+    shown = re.sub("[\x00-\x1f\x7f]", "·", pattern[begin : begin + 80])
+    return f"\n    {shown}\n    {' ' * (at - begin)}^"
 
 
 def _error(pattern: str, message: str) -> GrammarError:
     """Return the error that shows `pattern`, with a caret at the fault if its place is known."""
     reason = summary(message).partition("(in regex): ")[2] or summary(message)
-    hint = next((hint for key, hint in _HINTS if re.search(key, message, re.IGNORECASE)), None)
-    marked = re.fullmatch(r"regex parse error:\n(.*\n\s*\^+)\nerror: (.*)", reason, re.DOTALL)
+    hint = next((hint for key, hint in _HINTS if re.search(key, message, re.IGNORECASE)), _DIALECT)
+    marked = re.fullmatch(r"regex parse error:\n(.*\n[\s^]*\^)\nerror: (.*)", reason, re.DOTALL)
     if marked:
         return GrammarError(f"invalid regex: {marked[2]}{_pointed(pattern, marked[1])}", hint=hint)
     zero_width = re.search(r"not supported yet; (\w+)", reason)
@@ -131,4 +149,4 @@ def _error(pattern: str, message: str) -> GrammarError:
         inner = [at for at in found if 0 < at < len(pattern) - 1] or found
         where = _caret(pattern, inner[0]) if inner else f" {pattern!r}"
         return GrammarError(f"unsupported regex: zero-width match inside a pattern{where}", hint=hint)
-    return GrammarError(f"invalid regex {pattern!r}: {reason}", hint=hint)
+    return GrammarError(f"invalid regex {pattern[:80]!r}: {reason}", hint=hint)

@@ -30,6 +30,7 @@ def test_a_grammar() -> None:
         ('start: "a"\nb: <|x|>', 2, 4, "tokens"),
         ('start: "<" <[7]>', 1, 12, "tokens"),
         ("start[max_tokens=3]: /a*/", 1, 7, "tokens"),
+        ("start[temperature=0.5]: /a*/", 1, 7, "tokens"),
         ('start: %json {"type": "object", "not": {}}', 1, 8, "not"),
         ("start: /a(/", 1, 8, "unclosed group"),
     ],
@@ -51,3 +52,24 @@ def test_the_start_rule_must_be_there_and_be_unique() -> None:
         Lark('foo: "a"')
     with pytest.raises(GrammarError, match="rename"):
         Lark('start: "a"\nfoo: "b"', start="foo")
+    for start in ("", "a b", "a\nb", 3):
+        with pytest.raises(GrammarError, match="not the name of a rule"):
+            Lark('a: "x"', start=start)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "start", 'start: "\ud800"', None, "start: %json {", "start: @other", "start: " + "(" * 9999],
+    ids=["empty", "no-colon", "surrogate", "none", "cut", "unknown", "deep"],
+)
+def test_every_error_tells_what_to_do(text: str) -> None:
+    with pytest.raises(GrammarError) as caught:
+        Lark(text)
+    assert caught.value.hint
+    assert len(caught.value.message) < 1000
+
+
+def test_what_the_engine_would_ignore_is_refused() -> None:
+    schema = '{"type": "array", "uniqueItems": true, "x-guidance": {"lenient": true}}'
+    with pytest.raises(GrammarError, match="uniqueItems"):
+        Lark(f"start: %json {schema}")

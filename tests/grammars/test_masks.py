@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regular_languages import byte_strings, contains, regexes, viable
 
-from grammars import AnyText, Choice, Constraint, JsonSchema, Lark, Regex, Vocabulary, unpack
+from grammars import AnyText, Choice, Constraint, JsonSchema, Lark, Matcher, Regex, Vocabulary, unpack
 from grammars.errors import ContradictionError
 
 CHARACTERS = "abé∀"
@@ -55,6 +55,7 @@ def check_walk(
             else:
                 assert np.array_equal(fork.mask(), mask)
         assert matcher.is_accepting() == is_text(text)
+        assert np.array_equal(matcher.mask(), mask)  # forks are independent
         choices = np.flatnonzero(allowed).tolist()
         if not choices:
             return
@@ -131,6 +132,71 @@ def test_forced_json_allows_every_spelling() -> None:
         lambda t: t == text,
         lambda choices: choices[0],
         steps=12,
+    )
+
+
+BALANCED = Lark('start: item*\nitem: "(" item* ")" | "é"')
+
+
+def depth(text: bytes) -> int | None:
+    """The parentheses that are open after a prefix of a balanced text, or None if it is no such prefix."""
+    level = 0
+    for character in text.removesuffix(b"\xc3").decode("utf-8", "surrogateescape"):
+        level += {"(": 1, ")": -1, "é": 0}.get(character, -(10**9))
+        if level < 0:
+            return None
+    return level
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_masks_of_a_context_free_grammar_are_the_definition(data: st.DataObject) -> None:
+    check_walk(
+        BALANCED,
+        data.draw(vocabularies("()é", 5)),
+        lambda text: depth(text) is not None,
+        lambda text: depth(text) == 0 and not text.endswith(b"\xc3"),
+        lambda choices: data.draw(st.sampled_from(choices)),
+    )
+
+
+BY_BYTES = {
+    "object": JsonSchema({"properties": {"a": {"type": "integer"}, "é": {"enum": ["é", None]}}}),
+    "array": JsonSchema({"type": "array", "items": {"type": "string", "maxLength": 2}}),
+    "any": JsonSchema(True, whitespace="any"),
+    "number": JsonSchema({"type": "number", "minimum": -2, "maximum": 13.5}),
+    "choice": JsonSchema({"anyOf": [{"const": "ab"}, {"const": "abc"}, {"type": "null"}]}),
+    "lark": Lark('start: "a" start "b" | WORD\nWORD: /[é∀]{1,3}/\n%ignore / /'),
+    "and": JsonSchema({"type": "string"}) & Regex('"[ab]*"') & Regex(".{2,4}"),
+    "and-choice": Choice(["ab", "aé", "é∀"]) & Regex("a.|é."),
+}
+
+
+@pytest.mark.parametrize("name", BY_BYTES)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_masks_are_what_reading_byte_by_byte_allows(name: str, data: st.DataObject) -> None:
+    """Any vocabulary sees the language that single bytes see."""
+    constraint = BY_BYTES[name]
+    start = constraint.matcher(Vocabulary.of_bytes())
+
+    def read(text: bytes) -> Matcher | None:
+        matcher = start.fork()
+        return matcher if all(matcher.advance(byte) for byte in text) else None
+
+    def is_text(text: bytes) -> bool:
+        matcher = read(text)
+        assert constraint.matches(text) == (
+            matcher is not None and matcher.is_accepting() and constraint.accepts(text)
+        )
+        return matcher is not None and matcher.is_accepting()
+
+    check_walk(
+        constraint,
+        data.draw(vocabularies('{}[]",:ab é∀0123.-n', 3)),
+        lambda text: read(text) is not None,
+        is_text,
+        lambda choices: data.draw(st.sampled_from(choices)),
     )
 
 

@@ -51,6 +51,8 @@ def test_the_dialect(pattern: str, good: list[str], bad: list[str]) -> None:
         (r"x\by", 1, "zero-width"),
         ("ab++", 2, "possessive"),
         ("a{2}+b", 1, "possessive"),
+        ("a\\", 1, "backslash"),
+        ("(?P<n>a)(?P<n>b)", 4, "duplicate"),
     ],
 )
 def test_errors_point_at_the_fault(pattern: str, column: int, message: str) -> None:
@@ -59,6 +61,27 @@ def test_errors_point_at_the_fault(pattern: str, column: int, message: str) -> N
     lines = caught.value.message.split("\n")
     assert lines[1].strip() == pattern
     assert lines[2].index("^") - lines[1].index(pattern) == column
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(" * 100_000, "x" * 500 + "(", "\ud800", "a\n(", "a{1,", r"\p{Nope}", None, b"a", 3],
+    ids=["deep", "long", "surrogate", "lines", "count", "property", "none", "bytes", "int"],
+)
+def test_every_error_is_short_and_tells_what_to_do(pattern: Any) -> None:
+    with pytest.raises(GrammarError) as caught:
+        Regex(pattern)
+    assert caught.value.hint
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{1000000}", "(?:(?:a{100}){100}){100}", "(?:a*)*b", "(?:|a)+", r"\w{5000}"]
+)
+def test_large_counts_and_nullable_loops(pattern: str) -> None:
+    matcher = Regex(pattern).matcher(Vocabulary.of_bytes())
+    assert matcher.advance(ord("a"))
+    assert matcher.mask().any()
 
 
 def test_values() -> None:
