@@ -1,0 +1,102 @@
+"""Every benchmark runs, small, through its command line and prints what it promises."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import json_schema, overhead
+from benchmarks.common import data_rows
+from benchmarks.peers import __main__ as peers
+
+
+def result(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.model
+def test_overhead(capsys):
+    overhead.main(["--particles", "2", "--contexts", "8", "--ticks", "4"])
+    (run,) = result(capsys)["runs"]
+    assert run["ticks"] > 0
+    assert run["ratio"] > 0.0
+
+
+@pytest.mark.model
+def test_json_schema(capsys, tmp_path, monkeypatch):
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": [1, 2]}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    cases = [
+        {"id": "good", "schema": schema, "validator": "Draft7Validator"},
+        {"id": "refused", "schema": {"type": "strng"}, "validator": "Draft7Validator"},
+    ]
+    (tmp_path / "json_schema").mkdir()
+    (tmp_path / "json_schema" / "dev.jsonl").write_text("\n".join(map(json.dumps, cases)))
+    monkeypatch.setenv("PPL_DATA", str(tmp_path))
+    json_schema.main(["--particles", "2", "--max-tokens", "32", "--details"])
+    figures = result(capsys)
+    assert figures["cases"] == 2
+    assert figures["compiled"] == 0.5
+    assert figures["crashed"] == figures["hung"] == []
+    assert figures["valid"] == 1.0
+    assert figures["texts"] == figures["results"][0]["completed"] > 0
+
+
+def _hangs(connection):
+    connection.send("ready")
+    connection.recv()
+    time.sleep(60)
+
+
+def _dies(connection):
+    connection.send("ready")
+    connection.recv()
+
+
+@pytest.mark.parametrize(("target", "failure"), [(_hangs, "hung"), (_dies, "crashed")])
+def test_a_worker_that_hangs_or_dies_is_replaced(target, failure, monkeypatch):
+    monkeypatch.setattr(json_schema, "work", target)
+    worker = json_schema.Worker(limit=1.0)
+    assert list(worker.run({})) == [failure]
+    assert list(worker.run({})) == [failure]
+    worker.close()
+
+
+def test_json_validity_is_judged_by_the_validator():
+    class Anything:
+        def is_valid(self, value):
+            return value != 3
+
+    assert json_schema.is_valid("2", Anything())
+    assert not json_schema.is_valid("3", Anything())
+    assert not json_schema.is_valid("{", Anything())
+
+
+def test_missing_data_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("PPL_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match="PPL_DATA"):
+        data_rows("json_schema/dev.jsonl")
+
+
+def test_a_missing_peer_is_said(capsys, tmp_path):
+    peers.main(["--peer-python", str(tmp_path / "python")])
+    assert "does not exist" in result(capsys)["skipped"]
+
+
+@pytest.mark.model
+def test_peers_take_turns(capsys, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\necho ready\nwhile read line; do echo \'{"tokens": 10, "seconds": 1e6}\'; done\n'
+    )
+    python.chmod(0o755)
+    peers.main(["--peer-python", str(python), "--particles", "2", "--tokens", "4", "--rounds", "2"])
+    figures = result(capsys)
+    assert len(figures["rounds"]) == 2
+    assert figures["reached"]
+    assert Path(peers.HERE / "genlm_control.py").exists()
