@@ -9,6 +9,10 @@ class InvalidArgument(PPLError, ValueError):
     """An argument outside its domain; nothing was run."""
 
 
+class PromptTooLong(PPLError, ValueError):
+    """A prompt, with the tokens asked after it, does not fit the model's context."""
+
+
 class OutsideInference(PPLError, RuntimeError):
     """A primitive (`sample`, `condition`, ...) was called outside a program that is being inferred."""
 

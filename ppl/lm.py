@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from grammars.vocabulary import Vocabulary
-from ppl.errors import InvalidArgument
+from ppl.errors import InvalidArgument, PromptTooLong
 
 if TYPE_CHECKING:
     from ppl.compiler.plan import TextPlan
@@ -64,6 +64,15 @@ class LM(ABC):
             If the draw ran into a dead end.
         """
 
+    def check_fits(self, prompt: Sequence[int], max_tokens: int = 0) -> None:
+        """Raise `PromptTooLong` unless `max_tokens` tokens can follow `prompt` within the model's context."""
+        if self.context_length is not None and len(prompt) + max_tokens > self.context_length:
+            raise PromptTooLong(
+                f"a prompt of {len(prompt)} tokens and {max_tokens} more do not fit the context of "
+                f"{self.name!r}, {self.context_length} tokens",
+                hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
+            )
+
     def __call__(self, prompt: str, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
         """Return the distribution of the texts with which the model continues `prompt`.
 
@@ -80,6 +89,11 @@ class LM(ABC):
             One or several strings that end the text.
         max_tokens:
             At least 1.
+
+        Raises
+        ------
+        PromptTooLong
+            If the prompt and `max_tokens` more tokens do not fit the model's context.
         """
         if not isinstance(prompt, str):
             raise InvalidArgument(
@@ -110,6 +124,7 @@ class LM(ABC):
                 f"max_tokens={max_tokens}: a text site needs at least one token",
                 hint="pass max_tokens >= 1; to weigh the empty text use observe(target, '')",
             )
+        self.check_fits(ids, max_tokens)
         return Text(self, ids, shown, stops, max_tokens)
 
 

@@ -2,9 +2,9 @@
 
 A `Context` is a prompt and the tokens generated after it, as an immutable linked node: a fork of a particle
 is a second reference to the same node. A `Session` answers one question, *what may come next after each of
-these contexts?*, and finds out for itself which of them extend which rows of its key-value cache: reordering after
-resampling, leaving the batch, and sharing of equal contexts all follow from the contexts that are asked for.
-A context may be asked for in any order and at any time; asking for one-token extensions of the contexts of
+these contexts?*, and finds out for itself which of them extend which rows of its key-value cache: reordering
+after resampling, leaving the batch, and sharing of equal contexts all follow from the contexts that are asked
+for. A context may be asked for in any order and at any time; asking for one-token extensions of the contexts of
 the last call is what is fast.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grammars.vocabulary import Vocabulary, unpack
-from inference.engines.errors import PromptTooLong
+from inference.engines.errors import UnsupportedModel
 from ppl.compiler.plan import TextPlan
 from ppl.lm import LM
 from ppl.rng import Rng
@@ -56,7 +56,7 @@ class Context:
 
 
 class NextTokens(NamedTuple):
-    """Next-token distributions of n contexts, equal contexts sharing a row."""
+    """Next-token distributions of n contexts; contexts that the session sees to be equal share a row."""
 
     logprobs: Tensor
     """(U, V) log-probabilities in nats on the engine's device, float32 or float64. Each row sums to 1; ids
@@ -72,12 +72,12 @@ class Usage:
     calls: int = 0
     """Forward passes."""
     prompt_tokens: int = 0
-    """Prompt tokens evaluated (shared prompts counted once)."""
+    """Prompt tokens evaluated (a prompt that is shared, or remembered, is evaluated once)."""
     tokens: int = 0
     """Tokens evaluated after prompts (equal contexts counted once)."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Session(ABC):
     """The memory of one engine during one run; a context manager that gives the memory back."""
 
@@ -111,15 +111,6 @@ class Engine(LM):
 
     device: torch.device
 
-    def check_fits(self, prompt: Sequence[int], max_tokens: int = 0) -> None:
-        """Raise `PromptTooLong` unless `max_tokens` tokens can follow `prompt` within the model's context."""
-        if self.context_length is not None and len(prompt) + max_tokens > self.context_length:
-            raise PromptTooLong(
-                f"a prompt of {len(prompt)} tokens and {max_tokens} more do not fit the context of "
-                f"{self.name!r}, {self.context_length} tokens",
-                hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
-            )
-
     @abstractmethod
     def session(self) -> Session:
         """Return a fresh session."""
@@ -129,6 +120,15 @@ class Engine(LM):
         from inference.example import example  # kernels are built on engines
 
         return example(self, plan, rng)
+
+
+def check_numbers(logprobs: Tensor, name: str) -> None:
+    """Raise `UnsupportedModel` if log-probabilities are NaN, as they are where a small precision overflows."""
+    if bool(logprobs.isnan().any()):
+        raise UnsupportedModel(
+            f"{name!r} gives probabilities that are not numbers",
+            hint="load it with dtype='float32' or 'bfloat16': float16 overflows in some models",
+        )
 
 
 class TextSoftmax:
@@ -148,7 +148,10 @@ class TextSoftmax:
         self._size = vocabulary.size
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Return (..., V) log-probabilities of (..., V') logits, V' >= V; float64 stays, else float32."""
+        """Return (..., V) log-probabilities of (..., V') logits, V' >= V; float64 stays, else float32.
+
+        Logits that are not numbers give log-probabilities that are not; `check_numbers` refuses them.
+        """
         logits = logits[..., : self._size]
         if logits.dtype != torch.float64:
             logits = logits.float()

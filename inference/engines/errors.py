@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grammars.errors import PPLError
+from ppl.errors import PromptTooLong as PromptTooLong  # raised here and where targets are made
 
 
 class ModelNotFound(PPLError, LookupError):
@@ -23,10 +24,6 @@ class UnsupportedModel(PPLError, RuntimeError):
 
 class NoChatTemplate(PPLError, RuntimeError):
     """A conversation was asked of a model that defines no chat format."""
-
-
-class PromptTooLong(PPLError, ValueError):
-    """A prompt, with the tokens asked after it, does not fit the model's context."""
 
 
 class NotSpellable(PPLError, ValueError):

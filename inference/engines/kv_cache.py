@@ -93,7 +93,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
 
 class _Row(NamedTuple):
-    """What stands in a slot: a context that begins with `prompt`, in columns [begin, end)."""
+    """What stands in a slot: columns [begin, end), the first of them those of `prompt` (empty if unknown)."""
 
     prompt: tuple[int, ...]
     begin: int
@@ -119,9 +119,8 @@ class KVRows:
         self.copied = 0
         """Number of rows that were copied from slot to slot."""
         self._columns = 0
-        self._slots: list[
-            _Row | None
-        ] = []  # the rows that have left the end of the list included: their bytes stay
+        # The rows that have left the end of `_rows` included: their bytes stay.
+        self._slots: list[_Row | None] = []
         self._rows: list[_Row] = []
 
     def __len__(self) -> int:
@@ -172,14 +171,17 @@ class KVRows:
         for layer, (keys, values) in zip(self._layers, kv, strict=True):
             layer.keys[slot, :, end - keys.shape[1] : end] = keys
             layer.values[slot, :, end - values.shape[1] : end] = values
-        self._rows.append(_Row(prompt, end - length, end))
+        whole = length == len(prompt) or all(keys.shape[1] == length for keys, _ in kv)
+        # A window may have dropped the prompt of a longer row, which then is no place to copy only the rest to.
+        self._rows.append(_Row(prompt if whole else (), end - length, end))
         self._slots[slot] = self._rows[slot]
 
     def clear(self) -> None:
         """Give back the memory."""
         self._rows, self._slots, self._columns = [], [], 0
         for layer in self._layers:
-            layer.reset()
+            layer.keys = layer.values = None  # `reset` of some versions of transformers keeps the buffers
+            layer.is_initialized = False
 
     def _first_difference(self, slot: int, row: _Row) -> int:
         """Return the first column of `row` that must be copied to have it in `slot`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import torch
 
+from grammars.errors import PPLError
 from inference.engines.embedded import EMBEDDED, directory
 from inference.engines.errors import ModelDamaged, ModelNotFound, UnsupportedModel
 from inference.engines.progress_bars import without_progress_bars
@@ -26,7 +29,7 @@ _loaded: WeakValueDictionary[_Key, TransformersEngine] = WeakValueDictionary()
 
 
 def load(
-    name: str = "smollm2",
+    name: str | os.PathLike[str] = "smollm2",
     *,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
@@ -47,7 +50,7 @@ def load(
     dtype:
         Precision of the weights, by default float32 on a CPU and bfloat16 elsewhere.
     revision:
-        Branch, tag or commit of a Hugging Face id.
+        Branch, tag or commit of a Hugging Face id; nothing else has revisions.
 
     Raises
     ------
@@ -58,12 +61,23 @@ def load(
     UnsupportedModel
         If it is not a causal language model whose tokens are byte strings.
     InvalidArgument
-        If the device or the precision does not exist.
+        If the device or the precision does not exist or suffice.
+
+    Examples
+    --------
+    >>> lm = load("smollm2")
+    >>> lm.chat("What is the capital of France?", max_tokens=20)  # doctest: +ELLIPSIS
+    Text(...)
     """
+    name = os.fspath(name)
     where = _device(device)
     precision = _dtype(dtype, where)
     path = directory(name) if name in EMBEDDED else Path(name).expanduser()
     local = path.is_dir()
+    if revision is not None and (local or name in EMBEDDED):
+        raise InvalidArgument(
+            f"revision={revision!r}, but {name!r} is no Hugging Face id", hint="leave `revision` out"
+        )
     source = str(path.resolve()) if local else name
     stamp = max((file.stat().st_mtime_ns for file in path.iterdir()), default=0) if local else 0
     key = (source, revision, where, precision, stamp)
@@ -77,22 +91,34 @@ def load(
 def _device(device: str | torch.device | None) -> torch.device:
     try:
         where = torch.device("cpu" if device is None else device)
-    except RuntimeError as error:
-        raise InvalidArgument(f"device={device!r}: {error}", hint='pass "cpu", "cuda" or "cuda:0"') from error
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgument(
+            f"device={device!r}: no such device", hint='pass "cpu", "cuda" or "cuda:0"'
+        ) from error
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise InvalidArgument(
             f"device={device!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices",
             hint="leave `device` out to run on the CPU, or install a PyTorch built for CUDA",
         )
-    return where
+    try:
+        return torch.empty(1, device=where).cpu().to(where).device  # "cuda" becomes "cuda:0"
+    except Exception as error:
+        raise InvalidArgument(
+            f"device={device!r} cannot be used here: {_first_line(error)}",
+            hint="leave `device` out to run on the CPU",
+        ) from error
 
 
 def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
     if dtype is None or dtype == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     precision = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
-        raise InvalidArgument(f"dtype={dtype!r}", hint='pass "float32", "bfloat16", "float16" or "auto"')
+    if precision not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise InvalidArgument(
+            f"dtype={dtype!r} is no precision to compute in",
+            hint='pass "float32", "bfloat16", "float16", "float64" or "auto"',
+        )
+    assert isinstance(precision, torch.dtype)
     return precision
 
 
@@ -108,24 +134,48 @@ def _read(
             f"the directory {name!r} holds no model: it has no config.json",
             hint="pass a directory that save_pretrained has written",
         )
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False, "local_files_only": True}
-    if not local and not _cached(source, revision):
-        _ask_hub(name, revision)
-        options["local_files_only"] = False
-    with without_progress_bars():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model, info = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, output_loading_info=True, **options
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+
+    def files(*, local_files_only: bool) -> tuple[Any, Any, Any]:
+        with without_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only, **options)
+            return tokenizer, *AutoModelForCausalLM.from_pretrained(
+                source, local_files_only=local_files_only, dtype=dtype, output_loading_info=True, **options
             )
-        except Exception as error:
-            raise _unreadable(name, error) from error
+
+    try:
+        if local:
+            tokenizer, model, info = files(local_files_only=True)
+        else:
+            tokenizer, model, info = _from_hub(name, revision, files)
+    except PPLError:
+        raise
+    except Exception as error:
+        raise _unreadable(name, error) from error
     if missing := info["missing_keys"]:
         raise ModelDamaged(
             f"the files of {name!r} lack {len(missing)} weights, {min(missing)} first",
             hint="download or save the model again; an encoder has no weights for language modelling",
         )
-    return TransformersEngine(model.to(device), tokenizer, name=name)
+    try:
+        model = model.to(device)
+    except torch.OutOfMemoryError as error:
+        raise InvalidArgument(
+            f"{name!r} in {dtype} does not fit the memory of {device}: {_first_line(error)}",
+            hint="load a smaller model, or with dtype='bfloat16', or on the CPU",
+        ) from error
+    return TransformersEngine(model, tokenizer, name=name)
+
+
+def _from_hub(name: str, revision: str | None, files: Callable[..., tuple[Any, Any, Any]]) -> Any:
+    """Return what `files` reads from the Hugging Face cache, completed from the hub where need be."""
+    if _cached(name, revision):
+        try:
+            return files(local_files_only=True)
+        except OSError:  # an interrupted download left the cache incomplete
+            pass
+    _ask_hub(name, revision)
+    return files(local_files_only=False)
 
 
 def _cached(name: str, revision: str | None) -> bool:
@@ -155,6 +205,8 @@ def _ask_hub(name: str, revision: str | None) -> None:
     )
 
     tried = f"no model {name!r}: not embedded ({', '.join(EMBEDDED)}), no local directory"
+    if "/" not in name and (near := difflib.get_close_matches(name.lower(), EMBEDDED, n=1)):
+        raise ModelNotFound(tried, hint=f'did you mean load("{near[0]}")?')
     if os.path.isabs(name) or name.startswith((".", "~")):
         raise ModelNotFound(tried, hint=_REMEDY)
     try:
@@ -181,9 +233,13 @@ def _ask_hub(name: str, revision: str | None) -> None:
         ) from error
 
 
-def _unreadable(name: str, error: Exception) -> ModelDamaged | UnsupportedModel:
-    text = str(error).strip()
-    said = text.splitlines()[0] if text else type(error).__name__
+def _first_line(error: Exception) -> str:
+    """Return the first sentence of an error that says something."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+
+
+def _unreadable(name: str, error: Exception) -> ModelDamaged | ModelNotFound | UnsupportedModel:
+    text, said = str(error), _first_line(error)
     if "trust_remote_code" in text:
         return UnsupportedModel(
             f"{name!r} runs code of its own, which is not allowed", hint="use a model that transformers knows"
@@ -192,6 +248,18 @@ def _unreadable(name: str, error: Exception) -> ModelDamaged | UnsupportedModel:
         return UnsupportedModel(
             f"{name!r}: {said}", hint="use a causal language model that transformers knows"
         )
+    if isinstance(error, ImportError):
+        return UnsupportedModel(
+            f"a package that {name!r} needs is not installed: {said}",
+            hint="install the package that it names",
+        )
+    if "gated repo" in text:
+        return ModelNotFound(
+            f"the Hugging Face hub gives {name!r} only to those who accepted its terms",
+            hint=f"accept them at https://huggingface.co/{name} and log in with `hf auth login`",
+        )
+    if "couldn't connect" in text or isinstance(error, ConnectionError):
+        return ModelNotFound(f"the hub went out of reach while {name!r} was read: {said}", hint=_REMEDY)
     return ModelDamaged(
         f"the files of {name!r} cannot be read: {said}", hint="download or save the model again"
     )

@@ -50,8 +50,8 @@ class TableLM(Engine):
     Raises
     ------
     InvalidArgument
-        If a token is empty; when asked, if a vector is missing, of another length, negative, or does not sum
-        to 1.
+        If a token is empty, or a key of a mapping is not one of these; if a vector is of another length,
+        negative, or does not sum to 1 (a function's when it is asked); when asked, if a mapping lacks a key.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class TableLM(Engine):
         self.vocabulary = Vocabulary(tokens=(*texts, None), eos=frozenset({len(texts)}))
         self.context_length = context_length
         self.device = torch.device("cpu")
-        self._probs = probs if callable(probs) else _lookup(probs)
+        self._probs = probs if callable(probs) else self._lookup(probs)
         self._longest_first = sorted(range(len(texts)), key=lambda v: (-len(texts[v]), v))
         self.logprobs = lru_cache(maxsize=1 << 16)(self._logprobs)
 
@@ -94,7 +94,18 @@ class TableLM(Engine):
 
         Each vector is Dirichlet(concentration, ..., concentration), drawn from a hash of the context, so that
         nothing is enumerated; each token, never the end, has probability 0 with probability `sparsity`.
+
+        Examples
+        --------
+        >>> lm = TableLM.random(["a", "b"], seed=1)
+        >>> lm.logprobs((), (0, 1)).shape, float(lm.logprobs((), ()).exp().sum().round(decimals=9))
+        (torch.Size([3]), 1.0)
         """
+        if not concentration > 0 or not 0 <= sparsity <= 1:
+            raise InvalidArgument(
+                f"a random LM with concentration={concentration}, sparsity={sparsity}",
+                hint="pass concentration > 0 and 0 <= sparsity <= 1",
+            )
         size = len(tokens) + 1
 
         def probs(prompt: str, generated: Ids) -> NDArray[np.float64]:
@@ -122,11 +133,17 @@ class TableLM(Engine):
         p(v | h) ∝ count(h v) + alpha, where h is the last n - 1 ids, padded with the beginning of the text.
         `tokens` are by default the characters of the texts. A prompt that the tokens spell is part of the
         history; any other prompt is ignored. With `alpha` = 0 a history never seen ends the text.
+
+        Examples
+        --------
+        >>> lm = TableLM.ngram(["abba", "ab"], alpha=0)
+        >>> lm.logprobs((), lm.encode("ab")).exp().tolist()  # after b: a, b or the end
+        [0.3333333333333333, 0.3333333333333333, 0.3333333333333333]
         """
-        if order < 1 or alpha < 0 or not texts:
+        if isinstance(texts, str) or order < 1 or alpha < 0 or not texts:
             raise InvalidArgument(
-                f"an n-gram LM of {len(texts)} texts with order={order}, alpha={alpha}",
-                hint="pass at least one text, order >= 1 and alpha >= 0",
+                f"an n-gram LM of {texts!r:.40} with order={order}, alpha={alpha}",
+                hint="pass a list of at least one text, order >= 1 and alpha >= 0",
             )
         units = tokens if tokens is not None else sorted(set("".join(texts)))
         end = len(units)
@@ -161,9 +178,7 @@ class TableLM(Engine):
             If no sequence of tokens is `text`.
         """
         data, tokens = text.encode(), self.vocabulary.tokens
-        step: list[int | None] = [None] * len(
-            data
-        )  # the token to take at each position, if any leads to the end
+        step: list[int | None] = [None] * len(data)  # the token to take there, if any leads to the end
         for at in reversed(range(len(data))):
             for v in self._longest_first:
                 token = tokens[v] or b""
@@ -204,16 +219,47 @@ class TableLM(Engine):
     def _logprobs(self, prompt: Ids, generated: Ids) -> Tensor:
         """Return the (V,) log-probabilities after `generated`, both in ids; do not write to it."""
         text = self._prompt_text(prompt)
-        vector = np.asarray(self._probs(text, generated), dtype=np.float64)
-        size = self.vocabulary.size
-        if vector.shape != (size,) or not (vector >= 0).all() or not abs(vector.sum() - 1) < 1e-9:
-            raise InvalidArgument(
-                f"{self.name!r} after {text!r} and ids {generated}: {vector.tolist()} is not a distribution "
-                f"over {size - 1} tokens and the end",
-                hint=f"give {size} non-negative numbers that sum to 1, the end of the text last",
-            )
+        vector = self._distribution(self._probs(text, generated), f"after {text!r} and ids {generated}")
         with np.errstate(divide="ignore"):
             return torch.from_numpy(np.log(vector / vector.sum()))
+
+    def _distribution(self, value: ArrayLike, where: str) -> NDArray[np.float64]:
+        """Return a probability vector, refused with its place if it is none."""
+        size = self.vocabulary.size
+        try:
+            vector = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            vector = np.array(np.nan)
+        if vector.shape != (size,) or not (vector >= 0).all() or not abs(vector.sum() - 1) < 1e-9:
+            raise InvalidArgument(
+                f"{self.name!r} {where}: {value!r} is not a distribution over {size - 1} tokens and the end",
+                hint=f"give {size} non-negative numbers that sum to 1, the end of the text last",
+            )
+        return vector
+
+    def _lookup(self, table: Table) -> Callable[[str, Ids], ArrayLike]:
+        """Return the function that a mapping stands for; a key with the prompt goes before one without."""
+        vectors: dict[object, ArrayLike] = {}
+        for key, value in table.items():
+            ids = key[1] if isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], str) else key
+            known = range(self.vocabulary.size - 1)
+            if not isinstance(ids, tuple) or not all(isinstance(v, int) and v in known for v in ids):
+                raise InvalidArgument(
+                    f"{self.name!r} has a key {key!r}",
+                    hint=f"keys are tuples of ids below {len(known)}, or pairs (prompt, tuple of ids)",
+                )
+            vectors[key] = self._distribution(value, f"at key {key!r}")
+
+        def probs(prompt: str, generated: Ids) -> ArrayLike:
+            for key in ((prompt, generated), generated):
+                if key in vectors:
+                    return vectors[key]
+            raise InvalidArgument(
+                f"{self.name!r} has no probabilities for the context {generated} after prompt {prompt!r}",
+                hint="add the key, or pass a function of (prompt, generated ids)",
+            )
+
+        return probs
 
 
 class TableSession(Session):
@@ -250,25 +296,11 @@ class TableSession(Session):
         return self._engine
 
     def _count(self, contexts: Mapping[tuple[Ids, Ids], int]) -> None:
+        for prompt, generated in contexts:
+            self._open().check_fits(prompt, len(generated))
         fresh = contexts.keys() - self._seen
         prompts = {(prompt, None) for prompt, _ in fresh} - self._seen
         self.usage.calls += bool(fresh)
         self.usage.prompt_tokens += sum(len(prompt) for prompt, _ in prompts)
         self.usage.tokens += sum(bool(generated) for _, generated in fresh)
         self._seen |= fresh | prompts
-
-
-def _lookup(table: Table) -> Callable[[str, Ids], ArrayLike]:
-    """Return the function that a mapping stands for; a key with the prompt goes before one without."""
-    vectors: dict[object, ArrayLike] = dict(table.items())
-
-    def probs(prompt: str, generated: Ids) -> ArrayLike:
-        for key in ((prompt, generated), generated):
-            if key in vectors:
-                return vectors[key]
-        raise InvalidArgument(
-            f"the table has no probabilities for the context {generated} after prompt {prompt!r}",
-            hint="add the key, or pass a function of (prompt, generated ids)",
-        )
-
-    return probs

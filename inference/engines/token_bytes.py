@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from grammars.vocabulary import Vocabulary
 from inference.engines.errors import NotSpellable, UnsupportedModel
 
 _SPACE = "\u2581"
@@ -62,7 +63,9 @@ class TokenBytes:
         unknown = _unknown(spec["model"])
         tokens = {v: None if string == unknown or v == unknown else convert(string) for string, v in strings}
         for added in spec["added_tokens"]:
-            tokens[added["id"]] = None if added["special"] else added["content"].encode()
+            # A piece of SentencePiece that is also an added token, as runs of spaces are in Gemma, is a piece.
+            literal = added["content"].encode() if convert is _byte_level else convert(added["content"])
+            tokens[added["id"]] = None if added["special"] else literal
         self = cls(tokens, name, _speller(spec))
         for probe in _PROBES:
             if self._canonical(probe) is None:
@@ -71,6 +74,14 @@ class TokenBytes:
                     hint="use a model whose tokenizer is byte-level BPE or SentencePiece with byte fallback",
                 )
         return self
+
+    def within(self, vocabulary: Vocabulary) -> TokenBytes:
+        """Return the same with only the ids that stand for text in a model's vocabulary.
+
+        A model may end a text with an id that its tokenizer takes for text, and have fewer ids than the tokenizer.
+        """
+        tokens = {v: vocabulary.tokens[v] if v < vocabulary.size else None for v in self.tokens}
+        return replace(self, tokens=tokens)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids with which the tokenizer spells exactly `text`: nothing is added or normalised.

@@ -16,6 +16,7 @@ from inference.engines.transformers_session import TransformersSession
 from ppl.errors import InvalidArgument
 
 _ENDS_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|eot|>", "<turn|>", "<|return|>")
+_ENDS_OF_DOCUMENT = ("<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "</s>", "<eos>")
 
 
 class TransformersEngine(Engine):
@@ -35,6 +36,15 @@ class TransformersEngine(Engine):
     UnsupportedModel
         If the tokens have no bytes of their own, no id ends a text, or the model keeps another memory than
         the keys and values of each token.
+
+    Notes
+    -----
+    The ids that end a text are all of these together: `eos_token_id` of the generation configuration, of the
+    model's configuration and of the tokenizer; special tokens known to end a turn, if the chat template writes
+    them; special tokens known to end a document, such as <|endoftext|>. The last matter because a chat
+    model that continues plain text ends it as the documents of its pretraining ended, and its configuration
+    need not say so: after a finished Python function SmolLM2-135M-Instruct gives <|endoftext|> 500 times the
+    probability of <|im_end|>, its only configured end.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str) -> None:
@@ -43,8 +53,9 @@ class TransformersEngine(Engine):
         self.windows = attention_windows(config, name)
         self.context_length = getattr(config, "max_position_embeddings", None)
         self._tokenizer = tokenizer
-        self._bytes = TokenBytes.of(tokenizer, name)
-        self.vocabulary = self._vocabulary(model, tokenizer)
+        everything = TokenBytes.of(tokenizer, name)
+        self.vocabulary = self._vocabulary(model, everything)
+        self._bytes = everything.within(self.vocabulary)
         if getattr(config, "attn_logit_softcapping", None):
             model.set_attn_implementation("eager")  # the fused kernels have no soft cap
         self.forward = Forward(model.eval().requires_grad_(False))
@@ -68,6 +79,9 @@ class TransformersEngine(Engine):
         A prompt without any token begins with the beginning-of-sequence id, or else an end-of-sequence id.
         """
         ids = tuple(self._tokenizer(text)["input_ids"])
+        if ids and ids[-1] in self.vocabulary.eos:  # put there by the tokenizer? Then the text would be over
+            plain = tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+            ids = ids if plain[-1:] == ids[-1:] else ids[:-1]
         if ids:
             return ids
         begin = self._tokenizer.bos_token_id
@@ -105,29 +119,26 @@ class TransformersEngine(Engine):
             ) from error
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _vocabulary(self, model: Any, tokenizer: Any) -> Vocabulary:
+    def _vocabulary(self, model: Any, known: TokenBytes) -> Vocabulary:
         """Return the bytes of all ids of the model's logits, None for ids that the tokenizer lacks."""
         size = int(model.get_output_embeddings().weight.shape[0])
-        eos = {v for v in self._ends(model, tokenizer) if 0 <= v < size}
+        eos = {v for v in self._ends(model, known) if 0 <= v < size}
         if not eos:
             raise UnsupportedModel(
                 f"no id of {self.name!r} ends a text",
                 hint="set eos_token_id in its generation_config.json, or eos_token of its tokenizer",
             )
-        tokens = tuple(None if v in eos else self._bytes.tokens.get(v) for v in range(size))
+        tokens = tuple(None if v in eos else known.tokens.get(v) for v in range(size))
         return Vocabulary(tokens=tokens, eos=frozenset(eos))
 
-    def _ends(self, model: Any, tokenizer: Any) -> set[int]:
-        """Return the ids that the model, its tokenizer or its chat format ends a text with."""
-        ends: set[int] = set()
+    def _ends(self, model: Any, known: TokenBytes) -> set[int]:
+        """Return the ids that end a text; the rule is in the notes of the class."""
+        tokenizer, ends = self._tokenizer, set[int]()
         for source in (model.generation_config, model.config, model.config.get_text_config(), tokenizer):
             value = getattr(source, "eos_token_id", None)
             ends.update([value] if isinstance(value, int) else value or ())
         template = str(getattr(tokenizer, "chat_template", None) or "")
-        known = tokenizer.get_vocab()
-        ends.update(
-            known[token]
-            for token in _ENDS_OF_TURN
-            if token in template and token in known and self._bytes.tokens.get(known[token], b"") is None
-        )
+        candidates = [*_ENDS_OF_DOCUMENT, *(token for token in _ENDS_OF_TURN if token in template)]
+        ids = tokenizer.get_vocab()
+        ends.update(ids[t] for t in candidates if t in ids and known.tokens.get(ids[t], b"") is None)
         return ends

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.engines.base import Context, NextTokens, Session
+from inference.engines.base import Context, NextTokens, Session, check_numbers
 from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.forward import batches
 from inference.engines.kv_cache import KV, KVRows, settle
@@ -58,6 +58,8 @@ class TransformersSession(Session):
             If a context does not fit the model.
         """
         self._open()
+        if not self._slot:
+            self._rows.clear()  # after an interrupted call the buffers may be half written
         kept: dict[int, int] = {}
         grown: dict[tuple[int, int], int] = {}
         fresh: dict[tuple[Ids, Ids], int] = {}
@@ -112,7 +114,8 @@ class TransformersSession(Session):
             self.usage.calls += 1
             for row, i in enumerate(batch):
                 answers[distinct[i]] = engine.softmax(logits[row, most - kept[i] :])
-        self.usage.prompt_tokens += sum(map(len, {prompt for prompt, _ in distinct}))
+                check_numbers(answers[distinct[i]], engine.name)
+        self.usage.prompt_tokens += sum(len(prompt) for prompt, _ in distinct)
         self.usage.tokens += sum(len(continuation) for _, continuation in distinct)
         return [answers[request] for request in requests]
 
@@ -155,6 +158,7 @@ class TransformersSession(Session):
         for batch in batches([len(ids) for ids in sequences], [1] * len(sequences), engine.vocabulary.size):
             logits, rows = engine.forward.prefill([sequences[i] for i in batch])
             logprobs = engine.softmax(logits)
+            check_numbers(logprobs, engine.name)
             self.usage.calls += 1
             for i, kv, row in zip(batch, rows, logprobs, strict=True):
                 prompt, generated = missing[i]

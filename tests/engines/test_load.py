@@ -5,15 +5,18 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
 import transformers as hf
+from tokenizers import Tokenizer, processors
 
 from inference.engines import embedded
 from inference.engines.base import Context
@@ -22,13 +25,14 @@ from inference.engines.errors import (
     ModelDamaged,
     ModelNotFound,
     NoChatTemplate,
+    PromptTooLong,
     UnsupportedModel,
 )
-from inference.engines.load import load
+from inference.engines.load import _from_hub, load
 from inference.engines.transformers import TransformersEngine
 from ppl.errors import InvalidArgument
 from tests.engines import tokenizers_built as built
-from tests.engines.conftest import tiny
+from tests.engines.conftest import SMALL, tiny
 
 
 @pytest.fixture
@@ -61,11 +65,14 @@ def test_prepared_makes_once_and_repairs_damage(tmp_path: Path) -> None:
         lambda: (target / "weights").unlink(),
         lambda: (target / "manifest.json").write_text("{"),
         lambda: (target / "manifest.json").unlink(),
+        lambda: (target / "manifest.json").write_text("{}"),
+        lambda: (target / "weights").write_bytes(b"prec"),
+        lambda: (shutil.rmtree(target), target.write_text("a file")),
     ):
         damage()
         embedded.prepared(target, make)
         assert (target / "weights").read_bytes() == b"precious"
-    assert len(made) == 5
+    assert len(made) == 8
     assert sorted(p.name for p in target.parent.iterdir()) == ["toy-1", "toy-1.lock"]
 
 
@@ -145,6 +152,60 @@ def test_ends_of_text_come_from_all_sources(saved: Path) -> None:
     assert logprobs.exp().sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_document_ends_a_text_whatever_the_configuration_says(saved: Path) -> None:
+    tokenizer = hf.AutoTokenizer.from_pretrained(saved)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
+    tokenizer.add_tokens(["</s>"])  # an ordinary token of that name is text
+    tokenizer.save_pretrained(saved)
+    assert load(saved).vocabulary.eos == {0, tokenizer.convert_tokens_to_ids("<|endoftext|>")}
+
+
+def test_an_end_that_the_tokenizer_takes_for_text_is_none(saved: Path) -> None:
+    tool = hf.AutoTokenizer.from_pretrained(saved).convert_tokens_to_ids("<tool>")
+    edit(saved / "generation_config.json", eos_token_id=[0, tool])
+    engine = load(saved)
+    ids = engine.encode("a<tool>")
+    assert tool not in ids
+    assert engine.vocabulary.decode(ids) == b"a<tool>"
+
+
+def test_a_text_is_spelled_with_ids_that_the_model_has() -> None:
+    tokenizer = built.byte_level()
+    config = hf.LlamaConfig(**SMALL | {"vocab_size": len(tokenizer) - 1})
+    engine = TransformersEngine(hf.AutoModelForCausalLM.from_config(config), tokenizer, name="short")
+    assert tokenizer("<tool>")["input_ids"] == [engine.vocabulary.size]
+    assert engine.vocabulary.decode(engine.encode("<tool>")) == b"<tool>"
+
+
+def test_a_prompt_is_not_ended_by_its_tokenizer(saved: Path) -> None:
+    spec = json.loads((saved / "tokenizer.json").read_text())
+    tokenizer = Tokenizer.from_str(json.dumps(spec))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|begin|> $A <|end|>", special_tokens=[("<|begin|>", 1), ("<|end|>", 0)]
+    )
+    tokenizer.save(str(saved / "tokenizer.json"))
+    engine = load(saved)
+    assert engine.encode_prompt("a") == (1, *engine.encode("a"))
+    assert engine.encode_prompt("a<|end|>")[-1] == 0
+
+
+def test_a_prompt_too_long_is_refused_where_the_target_is_made(saved: Path) -> None:
+    lm = load(saved)
+    assert lm("a", max_tokens=126).max_tokens == 126
+    with pytest.raises(PromptTooLong, match=r"prompt of 1 tokens and 128 more.*128 tokens\n  hint: shorten"):
+        lm("a", max_tokens=128)
+
+
+def test_probabilities_that_are_no_numbers(saved: Path) -> None:
+    lm = load(saved)
+    lm.forward.model.lm_head.weight[3] = torch.nan
+    with lm.session() as session:
+        with pytest.raises(UnsupportedModel, match="not numbers"):
+            session.next_tokens([Context((5,))])
+        with pytest.raises(UnsupportedModel, match="not numbers"):
+            session.along([((5,), (6,))])
+
+
 def test_an_empty_prompt_has_a_beginning(saved: Path) -> None:
     assert load(str(saved)).encode_prompt("") == (1,)
 
@@ -209,6 +270,50 @@ def test_layers_without_keys_and_values_are_refused() -> None:
 # Names and arguments
 
 
+def test_a_name_that_is_nearly_right() -> None:
+    with pytest.raises(ModelNotFound, match=r'did you mean load\("smollm2"\)'):
+        load("SmolLM-2")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            ImportError("it requires the SentencePiece library. Details"),
+            UnsupportedModel,
+            "install the package",
+        ),
+        (OSError("You are trying to access a gated repo."), ModelNotFound, "accept them at"),
+        (OSError("We couldn't connect to the hub"), ModelNotFound, "out of reach"),
+        (ValueError(), ModelDamaged, "ValueError"),
+    ],
+)
+def test_what_goes_wrong_while_reading(error: Exception, kind: type[Exception], message: str) -> None:
+    with (
+        patch("inference.engines.load._ask_hub"),
+        patch("transformers.AutoTokenizer.from_pretrained", side_effect=error),
+        pytest.raises(kind, match=message),
+    ):
+        load("nobody/no-model")
+
+
+def test_an_incomplete_download_is_completed() -> None:
+    asked = []
+
+    def files(*, local_files_only: bool) -> tuple[Any, Any, Any]:
+        asked.append(local_files_only)
+        if local_files_only:
+            raise OSError("a shard is missing")
+        return 1, 2, 3
+
+    with (
+        patch("inference.engines.load._cached", return_value=True),
+        patch("inference.engines.load._ask_hub"),
+    ):
+        assert _from_hub("somebody/model", None, files) == (1, 2, 3)
+    assert asked == [True, False]
+
+
 @pytest.mark.parametrize("name", ["./no-such-directory", "/no/such/directory", "~/no-such-directory"])
 def test_a_path_that_is_not_there(name: str) -> None:
     with pytest.raises(ModelNotFound, match=r'no local directory[\s\S]*hint: load\("smollm2"\)'):
@@ -234,11 +339,15 @@ def test_an_id_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"device": "abacus"}, "abacus"),
         ({"dtype": "int8"}, "bfloat16"),
         ({"dtype": "nonsense"}, "bfloat16"),
+        ({"dtype": "float8_e4m3fn"}, "bfloat16"),
+        ({"device": 1.5}, "no such device"),
+        ({"device": "meta"}, "cannot be used here"),
+        ({"revision": "main"}, "no Hugging Face id"),
     ],
 )
-def test_bad_devices_and_precisions(arguments: dict[str, str], message: str) -> None:
+def test_bad_devices_and_precisions(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=message):
-        load(**arguments)
+        load(tmp_path, **arguments)
 
 
 # The embedded model
@@ -251,7 +360,8 @@ def smollm2() -> TransformersEngine:
 
 @pytest.mark.model
 def test_the_embedded_model_answers(smollm2: TransformersEngine) -> None:
-    assert smollm2.vocabulary.eos == {smollm2._tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    ends = smollm2._tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    assert smollm2.vocabulary.eos == set(ends)
     assert smollm2.context_length == 8192
     context = Context(smollm2.encode_chat([{"role": "user", "content": "What is the capital of France?"}]))
     with smollm2.session() as session:

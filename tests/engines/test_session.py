@@ -6,14 +6,18 @@ import gc
 import random
 import weakref
 from collections.abc import Sequence
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
 
+from inference import SMC, infer
 from inference.engines.base import Context
 from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.transformers import TransformersEngine
+from ppl import ProgramError, program, sample
+from tests.engines.conftest import tiny
 
 TOLERANCE = 1e-4
 
@@ -201,6 +205,69 @@ def test_too_long_is_refused_before_the_forward(llama: TransformersEngine) -> No
             session.next_tokens([full.extend(5)])
     with pytest.raises(PromptTooLong, match="hint"):
         llama.check_fits((5,) * 100, 29)
+
+
+def test_a_windowed_row_without_its_prompt_is_no_place_to_copy_to() -> None:
+    """A row evaluated whole has lost its prompt from sliding windows; a fork into its slot needs all of it."""
+    engine = tiny("gemma3")
+    prompt, rng = tuple(range(40, 50)), random.Random(0)
+    reference, root = Reference(engine), Context(tuple(range(40, 50)))
+    with engine.session() as session:
+        session.next_tokens([root])
+        mover = root
+        for token in words(rng, 8):
+            mover = mover.extend(token)
+            session.next_tokens([root, mover])
+        stranger = Context(prompt)
+        for token in words(rng, 8):
+            stranger = stranger.extend(token)
+        session.next_tokens([root, mover, stranger])
+        check(engine, session, [root.extend(t) for t in (5, 6, 7)], reference)
+
+
+def test_an_interrupted_copy_leaves_no_half_written_rows(llama: TransformersEngine) -> None:
+    reference = Reference(llama)
+    roots = [Context((5, 6, 7)), Context((8, 9, 10))]
+    index_copy = torch.Tensor.index_copy_
+    copies = 0
+
+    def interrupted(self: torch.Tensor, *args: Any) -> torch.Tensor:
+        nonlocal copies
+        copies += 1
+        if copies == 3:
+            raise KeyboardInterrupt
+        return index_copy(self, *args)
+
+    with llama.session() as session:
+        session.next_tokens(roots)
+        with patch.object(torch.Tensor, "index_copy_", interrupted), pytest.raises(KeyboardInterrupt):
+            session.next_tokens([roots[0].extend(3), roots[0].extend(4)])
+        check(llama, session, [roots[1]], reference)
+        check(llama, session, [roots[1].extend(3), roots[1].extend(4)], reference)
+
+
+def test_memory_is_given_back_after_an_exception_that_is_still_held(llama: TransformersEngine) -> None:
+    tensors: list[weakref.ref[torch.Tensor]] = []
+
+    @program
+    def fails() -> str:
+        text = sample(llama("a", max_tokens=3))
+        (session,) = opened
+        tensors.extend(weakref.ref(t) for layer in session._rows._layers for t in (layer.keys, layer.values))
+        raise ValueError(text)
+
+    opened: list[Any] = []
+    start = llama.session
+    with (
+        patch.object(llama, "session", side_effect=lambda: opened.append(start()) or opened[0]),
+        pytest.raises(ProgramError) as held,
+    ):
+        infer(fails(), SMC(particles=4), seed=0)
+    opened.clear()
+    gc.collect()
+    assert held.value is not None
+    assert tensors
+    assert all(ref() is None for ref in tensors)
 
 
 def test_a_failed_call_leaves_a_usable_session(llama: TransformersEngine) -> None:

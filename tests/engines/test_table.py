@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.engines import table
 from inference.engines.base import Context
 from inference.engines.errors import NotSpellable, PromptTooLong, SessionClosed
 from inference.engines.table import TableLM
@@ -43,11 +45,35 @@ def test_a_table_with_and_without_prompts() -> None:
             session.next_tokens([x.extend(0).extend(0)])
 
 
-@pytest.mark.parametrize("vector", [[0.5, 0.6], [1.5, -0.5], [1.0], [math.nan, 1.0], [[0.5, 0.5]]])
+@pytest.mark.parametrize(
+    "vector", [[0.5, 0.6], [1.5, -0.5], [1.0], [math.nan, 1.0], [[0.5, 0.5]], None, [[1], [0, 1]], ["a", "b"]]
+)
 def test_what_is_no_distribution_is_refused(vector: list[float]) -> None:
     lm = TableLM(["a"], lambda prompt, generated: vector)
     with pytest.raises(InvalidArgument, match="hint: give 2"):
         lm.session().next_tokens([Context(())])
+    with pytest.raises(InvalidArgument, match=r"at key \(0,\)"):
+        TableLM(["a"], {(): [0.5, 0.5], (0,): vector})
+
+
+@pytest.mark.parametrize("key", [0, "x", (1,), ("x", 0), ("x", (0, 1)), ("x", "y")])
+def test_what_is_no_key_is_refused(key: object) -> None:
+    with pytest.raises(InvalidArgument, match="keys are tuples of ids below 1"):
+        TableLM(["a"], {key: [0.5, 0.5]})  # type: ignore[dict-item]
+
+
+def test_too_long_is_refused() -> None:
+    lm = TableLM(["a"], lambda prompt, generated: [0.5, 0.5], context_length=3)
+    with pytest.raises(PromptTooLong):
+        lm("xx", max_tokens=2)
+    with pytest.raises(PromptTooLong):
+        lm.session().along([(lm.encode_prompt("xx"), (0, 0))])
+    with pytest.raises(PromptTooLong):
+        lm.session().next_tokens([Context(lm.encode_prompt("xxxx"))])
+
+
+def test_examples() -> None:
+    assert doctest.testmod(table).failed == 0
 
 
 def test_random_is_reproducible_and_depends_on_the_whole_context() -> None:
@@ -81,6 +107,10 @@ def test_ngram_counts() -> None:
     )
     with pytest.raises(InvalidArgument, match="order"):
         TableLM.ngram(["ab"], order=0)
+    with pytest.raises(InvalidArgument, match="a list"):
+        TableLM.ngram("ab")
+    with pytest.raises(InvalidArgument, match="sparsity"):
+        TableLM.random(["a"], 0, sparsity=2)
 
 
 @given(st.text("abc", max_size=8))

@@ -49,6 +49,7 @@ def sentencepiece_bpe() -> Any:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
+    tokenizer.add_tokens([AddedToken("▁▁▁▁", special=False, normalized=False)])  # as in Gemma
     return _without_special_bytes(tokenizer)
 
 
