@@ -11,11 +11,13 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
 from inference.weights import Floats, effective_sample_size, normalise
+from ppl.errors import InvalidArgument
+from ppl.fiber import Raised
 from ppl.rng import Rng
 from ppl.trace import Address, Choice, Trace
 
@@ -107,7 +109,7 @@ class Posterior(Generic[R]):
         return self.top(1)[0].value
 
     def probability(self, event: R | Callable[[R], bool]) -> float:
-        """Return the posterior probability of a value, or of a predicate of the value."""
+        """Return the posterior probability of a value, or of a predicate: whatever is callable is a predicate."""
         holds = event if callable(event) else lambda value: value == event
         return float(sum(weight for value, weight, _ in self if holds(value)))
 
@@ -167,11 +169,10 @@ class Posterior(Generic[R]):
             "no_survivors": self._no_survivors,
             "samples": [
                 {
-                    "value": to_jsonable_python(s.value),
+                    "value": _jsonable(s.value),
                     "log_weight": s.log_weight,
                     "trace": [
-                        {"address": asdict(c.address), "outcome": to_jsonable_python(c.outcome)}
-                        for c in s.trace
+                        {"address": asdict(c.address), "outcome": _jsonable(c.outcome)} for c in s.trace
                     ],
                 }
                 for s in self.samples
@@ -232,6 +233,19 @@ def _identity(value: Any) -> Any:
     except TypeError:
         return type(value), json.dumps(to_jsonable_python(value, fallback=repr), sort_keys=True)
     return value
+
+
+def _jsonable(value: Any) -> Any:
+    """Return a value as plain JSON, infinite numbers as strings; a memoised exception as its text."""
+    if isinstance(value, Raised):
+        return repr(value.error)
+    try:
+        return json.loads(to_json(value, inf_nan_mode="strings"))
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(
+            f"a value of this posterior has no JSON form: {_line(value)}: {error}",
+            hint="return str, numbers, lists, dicts, dataclasses or pydantic models from the program",
+        ) from error
 
 
 def _line(value: Any, limit: int = 100) -> str:

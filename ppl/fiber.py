@@ -59,6 +59,13 @@ class Finished:
 Request = Draw | Observe | Weigh | Finished
 
 
+@dataclass(frozen=True)
+class Raised:
+    """The recorded outcome of a memoised call that raised."""
+
+    error: Exception
+
+
 class _Stack(greenlet):
     """The greenlet of a fiber; primitives find their fiber through it."""
 
@@ -136,15 +143,20 @@ class Fiber:
         return stack.parent.switch(request)
 
     def memo(self, address: Address, call: Callable[[], Any]) -> Any:
-        """Return the recorded result of this call site, or compute and record it."""
+        """Return the recorded result of this call site, or compute and record it; an exception likewise."""
         if self._cursor < len(self._choices):
-            return self._recorded(address, None).outcome
-        self._memoising = True
-        try:
-            outcome = call()
-        finally:
-            self._memoising = False
-        self._record(Choice(address, None, outcome))
+            outcome = self._recorded(address, None).outcome
+        else:
+            self._memoising = True
+            try:
+                outcome = call()
+            except Exception as error:
+                outcome = Raised(error)
+            finally:
+                self._memoising = False
+            self._record(Choice(address, None, outcome))
+        if isinstance(outcome, Raised):
+            raise outcome.error
         return outcome
 
     # Internals.

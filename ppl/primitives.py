@@ -60,6 +60,10 @@ def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
     if isinstance(target, Model):
         if type_ is not None:
             raise InvalidArgument("sample(model, T): a program's value has its own type", hint="leave T out")
+        if name is not None:
+            raise InvalidArgument(
+                f"sample(model, name={name!r}): a program is no site", hint="name the sites inside of it"
+            )
         return target.run()
     if not isinstance(target, Target):
         raise InvalidArgument(
@@ -110,8 +114,8 @@ def memo(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Return `call(*args, **kwargs)`, computed once per run and recorded.
 
     A run that was duplicated by resampling is replayed up to where it was; `memo` keeps the replay from
-    repeating what is slow (a query, a request) or must not change (a clock). The result is shared between the
-    copies: do not mutate it.
+    repeating what is slow (a query, a request) or must not change (a clock). An exception is recorded, too, and
+    raised again in the replay. The result is shared between the copies: do not mutate it.
     """
     fiber = current_fiber("memo")
     result: T = fiber.memo(_address(sys._getframe(1), None), lambda: call(*args, **kwargs))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from grammars.errors import GrammarError
 from ppl.compiler.normal_form import FiniteForm, normal_form
 from ppl.compiler.plan import plan_text
 from ppl.errors import DeadEnd, ProgramError
@@ -58,7 +59,7 @@ def explain(model: Model[Any], seed: int) -> Explanation:
         explanation.ended = f"returned {request.value!r}"
     except ProgramError as error:
         explanation.ended = f"stopped there: with these examples the program raised {error.__cause__!r}"
-    except DeadEnd as error:
+    except (DeadEnd, GrammarError) as error:
         explanation.ended = f"stopped there: {error.message}"
     finally:
         fiber.close()
@@ -67,9 +68,7 @@ def explain(model: Model[Any], seed: int) -> Explanation:
 
 def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -> Request:
     if isinstance(request, Draw):
-        site, outcome = _draw(request, rng)
-        explanation.sites.append(site)
-        return fiber.answer(outcome)
+        return fiber.answer(_draw(request, explanation, rng))
     if isinstance(request, Observe):
         form = normal_form(request.target)
         reason = "weight = density of the canonical tokenization, one forward pass"
@@ -91,16 +90,19 @@ def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -
     return fiber.answer()
 
 
-def _draw(request: Draw, rng: Rng) -> tuple[SiteExplanation, Any]:
+def _draw(request: Draw, explanation: Explanation, rng: Rng) -> Any:
+    """List the site, whatever becomes of its example; return the example."""
     form, address = normal_form(request.target), f"sample at {request.address}"
     if isinstance(form, FiniteForm):
-        index = int(
-            rng.categorical(torch.tensor([form.log_masses], dtype=torch.float64), np.zeros(1, np.int64))[0]
-        )
-        outcome: Any = form.values[index]
-        return SiteExplanation(
-            address, str(form), "exact", "drawn in proportion to its masses", repr(outcome)
-        ), outcome
+        logits = torch.tensor([form.log_masses], dtype=torch.float64)
+        if not bool(torch.isfinite(logits).any()):
+            raise DeadEnd(f"{address}: no value left of {form}")
+        outcome: Any = form.values[int(rng.categorical(logits, np.zeros(1, np.int64))[0])]
+        reason = "drawn in proportion to its masses"
+        explanation.sites.append(SiteExplanation(address, str(form), "exact", reason, repr(outcome)))
+        return outcome
     plan = plan_text(form)
+    explanation.sites.append(SiteExplanation(address, str(form), plan.kernel, plan.reason, ""))
     outcome = form.text.lm.example(plan, rng)
-    return SiteExplanation(address, str(form), plan.kernel, plan.reason, repr(outcome)), outcome
+    explanation.sites[-1] = replace(explanation.sites[-1], example=repr(outcome))
+    return outcome

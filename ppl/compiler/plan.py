@@ -43,7 +43,7 @@ def plan_text(form: TextForm) -> TextPlan:
     Raises
     ------
     ContradictionError
-        If no text satisfies the constraint, as far as its first byte shows.
+        If no text satisfies the constraint, as far as a bounded search shows (see `check_satisfiable`).
     """
     if form.constraint is None:
         return TextPlan(

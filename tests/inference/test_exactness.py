@@ -266,3 +266,25 @@ def test_a_tick_without_choices_does_not_resample():
     assert last.ess < 8
     assert not last.resampled
     assert len(posterior.top()) > 1
+
+
+def test_a_memoised_exception_is_raised_again_by_replays():
+    calls = []
+
+    def fails(text):
+        calls.append(text)
+        raise ValueError(text)
+
+    @program
+    def catches():
+        text = sample(LM("x", max_tokens=1))
+        try:
+            memo(fails, text)
+        except ValueError as error:
+            factor(0.3 * len(str(error)))
+        return text + sample(LM("y", max_tokens=1) & Regex("a|b"))
+
+    check_unbiased(catches(), SMC(2, 1.0))
+    calls.clear()
+    infer(catches(), Enumerate())
+    assert sorted(calls) == ["", "a", "b"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from grammars import Regex
 from inference import SMC, Enumerate, Importance, NoSurvivors, Posterior, Rejection, TableLM, infer
 from inference.errors import BoundExceeded, BudgetExceeded
-from ppl import Categorical, condition, factor, program, sample
+from ppl import Categorical, InvalidArgument, condition, factor, program, sample
 
 LM = TableLM.random(["a", "b"], seed=0)
 
@@ -135,3 +135,15 @@ def test_methods_agree():
     exact = infer(pairs(), Enumerate()).log_evidence
     for method in (SMC(2000), Importance(2000), Rejection(2000)):
         assert infer(pairs(), method, seed=0).log_evidence == pytest.approx(exact, abs=0.15)
+
+
+def test_what_json_cannot_hold_is_kept_or_refused():
+    @program
+    def value(x):
+        return sample(Categorical([x]))
+
+    text = infer(value(math.inf), SMC(2)).to_json()
+    json.loads(text, parse_constant=pytest.fail)
+    assert Posterior.from_json(text, float).mode() == math.inf
+    with pytest.raises(InvalidArgument, match="no JSON form"):
+        infer(value(b"\xff"), SMC(2)).to_json()

@@ -303,3 +303,26 @@ def test_explain_lists_the_sites_with_kernels_and_reasons():
     for part in ("letters", "masked", "score", "condition", "factor", "finite choice", "direct", "returned"):
         assert part in text
     assert str(explained().explain()) == text
+
+
+def test_explain_shows_the_site_at_which_the_walk_ends():
+    @program
+    def dead_end():
+        return sample(LM("x", max_tokens=1) & Regex("a{3}"))
+
+    explanation = dead_end().explain()
+    assert explanation.sites[0].kernel == "masked"
+    assert explanation.sites[0].example == ""
+    assert "dead end" in explanation.ended
+
+    @program
+    def contradiction():
+        return sample(LM("x") & Regex("a") & Regex("b"))
+
+    assert "no text satisfies" in contradiction().explain().ended
+
+    @program
+    def nothing_left():
+        return sample(Categorical(["a"]) & Choice(["b"]))
+
+    assert "no value left" in nothing_left().explain().ended
