@@ -18,7 +18,8 @@ class Step:
     ess:
         Effective sample size after the weights of the tick, before resampling.
     log_increment:
-        Log of the factor, in nats, by which the tick changed the evidence estimate; -inf if all died.
+        Log of the factor, in nats, by which the tick changed the evidence estimate; -inf if all died. What came
+        before the first text counts in the first tick, so that the increments add up to the log-evidence.
     ancestors:
         The resampled ancestors, or None if the tick did not resample.
     """

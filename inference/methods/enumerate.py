@@ -49,20 +49,20 @@ class Enumerate(Method):
         try:
             scheduler.start()
             steps: list[Step] = []
+            log_evidence = 0.0
             while live := scheduler.live:
-                before = log_sum_exp(scheduler.log_weights)
                 scheduler.branch()
-                increment = log_sum_exp(scheduler.log_weights) - before
+                before, log_evidence = log_evidence, log_sum_exp(scheduler.log_weights)
+                increment = log_evidence - before
                 ess = effective_sample_size(scheduler.log_weights)
                 steps.append(Step(len(steps) + 1, len(live), ess, increment))
                 progress.update(steps[-1], scheduler.drawn)
         finally:
             scheduler.close()
-        log_evidence = log_sum_exp(scheduler.log_weights)
         return Result(
             scheduler.particles,
             scheduler.log_weights,
-            log_evidence,
+            log_sum_exp(scheduler.log_weights),
             steps,
             scheduler.drawn,
             scheduler.last_death,

@@ -20,7 +20,7 @@ from inference.diagnostics import Step
 from inference.errors import BoundExceeded
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.importance import Importance
-from inference.particle import Particle
+from inference.particle import Death, Particle
 from inference.progress import Progress
 from inference.sessions import Sessions
 from ppl.errors import InvalidArgument
@@ -56,7 +56,8 @@ class Rejection(Method):
         """Make all attempts, in batches."""
         kept: list[Particle] = []
         steps: list[Step] = []
-        drawn, last_death = 0, None
+        drawn = 0
+        last_death: Death | str | None = None
         for start in range(0, self.attempts, self.batch):
             size = min(self.batch, self.attempts - start)
             result = Importance(size).run(model, rng, sessions, progress)
@@ -65,6 +66,11 @@ class Rejection(Method):
             last_death = result.last_death or last_death
             pairs = zip(result.particles, result.log_weights.tolist(), strict=True)
             kept += [particle for particle, w in pairs if self._keep(w, rng)]
+        if not kept and last_death is None:
+            last_death = (
+                f"all {self.attempts} attempts were rejected: their weights are far below "
+                f"log_bound={self.log_bound:.6g}; raise attempts, or lower log_bound to what no run exceeds"
+            )
         evidence = len(kept) / self.attempts
         log_evidence = math.log(evidence) + self.log_bound if kept else -math.inf
         return Result(kept, np.zeros(len(kept)), log_evidence, steps, drawn, last_death)

@@ -62,8 +62,10 @@ class SMC(Method):
         try:
             scheduler.start()
             steps: list[Step] = []
+            log_evidence = 0.0
             while live := scheduler.live:
-                step = self._tick(scheduler, rng, len(steps) + 1, len(live))
+                step = self._tick(scheduler, rng, len(steps) + 1, len(live), log_evidence)
+                log_evidence += step.log_increment
                 steps.append(step)
                 progress.update(step, scheduler.drawn)
         finally:
@@ -77,9 +79,11 @@ class SMC(Method):
             scheduler.last_death,
         )
 
-    def _tick(self, scheduler: Scheduler, rng: Rng, tick: int, live: int) -> Step:
-        """Weigh, resample if needed, draw. A tick of which nobody survives the weighing draws nothing."""
-        before = log_mean_exp(scheduler.log_weights)
+    def _tick(self, scheduler: Scheduler, rng: Rng, tick: int, live: int, before: float) -> Step:
+        """Weigh, resample if needed, draw; `before` is the log-evidence after the last tick.
+
+        A tick of which nobody survives the weighing draws nothing.
+        """
         scheduler.propose()
         ess = effective_sample_size(scheduler.log_weights)
         ancestors = None

@@ -288,3 +288,14 @@ def test_a_memoised_exception_is_raised_again_by_replays():
     calls.clear()
     infer(catches(), Enumerate())
     assert sorted(calls) == ["", "a", "b"]
+
+
+def test_a_text_that_no_tokens_spell_has_density_0():
+    @program
+    def unspellable():
+        text = sample(LM("x", max_tokens=1))
+        observe(LM("y", max_tokens=2), "a" if text == "b" else "z")
+        return text
+
+    check_unbiased(unspellable(), SMC(1))
+    assert set(measure(unspellable())) == {"b"}

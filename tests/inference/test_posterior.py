@@ -104,6 +104,7 @@ def test_printing():
 def test_steps_tell_the_story():
     @program
     def three_tokens():
+        factor(1.0)
         return sample(LM("x", max_tokens=3) & Regex("(a|ab)+"))
 
     posterior = infer(three_tokens(), SMC(32, 1.0), seed=0)
@@ -111,6 +112,8 @@ def test_steps_tell_the_story():
     assert any(s.resampled for s in posterior.steps)
     assert sum(s.log_increment for s in posterior.steps) == pytest.approx(posterior.log_evidence)
     assert posterior.cost.tokens >= 32
+    exact = infer(three_tokens(), Enumerate())
+    assert sum(s.log_increment for s in exact.steps) == pytest.approx(exact.log_evidence)
     assert not any(s.resampled for s in infer(three_tokens(), SMC(32, 0.0), seed=0).steps)
 
 
@@ -147,3 +150,16 @@ def test_what_json_cannot_hold_is_kept_or_refused():
     assert Posterior.from_json(text, float).mode() == math.inf
     with pytest.raises(InvalidArgument, match="no JSON form"):
         infer(value(b"\xff"), SMC(2)).to_json()
+
+
+def test_rejection_without_acceptance_says_why():
+    @program
+    def unlikely():
+        text = sample(LM("x", max_tokens=1))
+        factor(-50.0)
+        return text
+
+    posterior = infer(unlikely(), Rejection(4), seed=0)
+    assert posterior.log_evidence == -math.inf
+    with pytest.raises(NoSurvivors, match="all 4 attempts were rejected"):
+        posterior.mode()
