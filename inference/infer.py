@@ -57,7 +57,7 @@ def infer(
         raise InvalidArgument(f"method={method!r}", hint="for example method=SMC(particles=16)")
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise InvalidArgument(f"seed={seed!r}", hint="an integer of at least 0")
-    start = time.perf_counter()
+    seed, start = int(seed), time.perf_counter()
     with Sessions() as sessions, progress_for(progress) as shown:
         result = method.run(model, Rng(seed), sessions, shown)
         usage = sessions.usage

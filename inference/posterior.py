@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_json
 
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
@@ -99,9 +99,14 @@ class Posterior(Generic[R]):
     def top(self, k: int = 10) -> list[Ranked[R]]:
         """Return the k most probable distinct values, most probable first; ties in order of first occurrence."""
         groups: dict[Any, list[Any]] = {}
+        unhashable: list[list[Any]] = []
         for value, weight, _ in self:
-            groups.setdefault(_identity(value), [value, 0.0])[1] += weight
-        ranked = sorted(groups.values(), key=lambda pair: -pair[1])
+            try:
+                group = groups.setdefault(value, [value, 0.0])
+            except TypeError:
+                group = _group_of(value, unhashable)
+            group[1] += weight
+        ranked = sorted([*groups.values(), *unhashable], key=lambda pair: -pair[1])
         return [Ranked(value, probability) for value, probability in ranked[:k]]
 
     def mode(self) -> R:
@@ -119,6 +124,10 @@ class Posterior(Generic[R]):
 
     def sample(self, n: int | None = None, *, seed: int = 0) -> R | list[R]:
         """Draw one value, or a list of n, independently from the weighted samples."""
+        if n is not None and n < 0:
+            raise InvalidArgument(
+                f"sample({n})", hint="a number of values of at least 0, or none for one value"
+            )
         logits = torch.tensor([[s.log_weight for s in self._alive()]], dtype=torch.float64)
         drawn = Rng(seed).categorical(logits, np.zeros(1 if n is None else n, dtype=np.int64))
         values = [self.samples[int(i)].value for i in drawn]
@@ -225,13 +234,20 @@ class Posterior(Generic[R]):
         return self.samples
 
 
-def _identity(value: Any) -> Any:
-    """Return a key that equal values share: the value if it is hashable, else its type and JSON form."""
+def _group_of(value: Any, groups: list[list[Any]]) -> list[Any]:
+    """Return the group [value, weight] of an unhashable value, added if there is none yet."""
+    for group in groups:
+        if group[0] is value or _equal(group[0], value):
+            return group
+    groups.append([value, 0.0])
+    return groups[-1]
+
+
+def _equal(a: Any, b: Any) -> bool:
     try:
-        hash(value)
-    except TypeError:
-        return type(value), json.dumps(to_jsonable_python(value, fallback=repr), sort_keys=True)
-    return value
+        return bool(a == b)
+    except ValueError:  # arrays compare elementwise
+        return bool(np.array_equal(a, b))
 
 
 def _jsonable(value: Any) -> Any:

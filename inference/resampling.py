@@ -107,4 +107,5 @@ def _cumulative(weights: Floats) -> Floats:
 
 
 def _invert(cumulative: Floats, points: Floats) -> Ancestors:
-    return np.searchsorted(cumulative, points, side="right")
+    last = int(np.searchsorted(cumulative, cumulative[-1]))  # points may round to 1
+    return np.minimum(np.searchsorted(cumulative, points, side="right"), last)

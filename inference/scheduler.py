@@ -9,6 +9,7 @@ site; all other primitives are resolved on the way, `observe` for all waiting pa
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from inference.text import TextState, decode_text
 from inference.weights import Floats, log_mean_exp
 from ppl.compiler.normal_form import FiniteForm, normal_form
 from ppl.compiler.plan import KernelName, plan_text
-from ppl.errors import ProgramError
+from ppl.errors import InvalidArgument, ProgramError
 from ppl.fiber import Draw, Finished, Observe, Request, Weigh
 from ppl.lm import LM
 from ppl.program import Model
@@ -211,8 +212,14 @@ class Scheduler:
         self._groups.append(_Group(proposal, members))
 
     def _add_weight(self, i: int, log_weight: float, reason: str) -> bool:
-        self.log_weights[i] += log_weight
-        if self.log_weights[i] == -np.inf:
+        total = float(self.log_weights[i]) + log_weight
+        if not total < math.inf:
+            raise InvalidArgument(
+                f"particle {i}: the log-weights add up to {total}",
+                hint="factors are in nats: exp of their sum must make sense as a relative mass",
+            )
+        self.log_weights[i] = total
+        if total == -math.inf:
             self._kill(i, reason)
             return False
         return True

@@ -6,7 +6,9 @@ Log-weights are (N,) arrays in nats; -inf is a particle of weight 0.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 
@@ -17,6 +19,19 @@ def log_sum_exp(log_weights: Floats) -> float:
     if top == -np.inf:
         return -np.inf
     return top + float(np.log(np.sum(np.exp(log_weights - top))))
+
+
+def log_masses(rows: Tensor) -> Tensor:
+    """Return log Σ exp over the last axis of a (..., V) tensor, accumulated and returned in float64.
+
+    A float32 sum over a large vocabulary is off by 1e-5, always to the same side, and a run adds it up at each
+    token.
+    """
+    top = rows.amax(dim=-1, keepdim=True).clamp(
+        min=torch.finfo(rows.dtype).min
+    )  # finite where nothing is left
+    total = (rows - top).exp_().sum(dim=-1, dtype=torch.float64)
+    return total.log() + top[..., 0].double()
 
 
 def log_mean_exp(log_weights: Floats) -> float:

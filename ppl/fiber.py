@@ -18,7 +18,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from grammars.errors import PPLError
 from ppl.errors import OutsideInference, ProgramError, ReplayDivergence
-from ppl.targets import Target
+from ppl.targets import Categorical, Constrained, Target
 from ppl.trace import Address, Choice, Trace
 
 
@@ -190,7 +190,9 @@ class Fiber:
             if isinstance(request, Weigh | Observe):
                 request = self._resume(None)
             elif isinstance(request, Draw) and self._cursor < len(self._choices):
-                request = self._resume(self._recorded(request.address, request.target).value)
+                request = self._resume(
+                    _value(self._recorded(request.address, request.target), request.target)
+                )
             else:
                 raise self._divergence(
                     f"now it reaches {_site(request)}", f"the run waited at {_site(pending)}"
@@ -198,7 +200,7 @@ class Fiber:
 
     def _recorded(self, address: Address, target: Target[Any] | None) -> Choice:
         choice = self._choices[self._cursor]
-        if choice.address != address or choice.target != target:
+        if choice.address != address or not _same_target(choice.target, target):
             raise self._divergence(
                 f"now site {self._cursor} is {_call(address, target)}",
                 f"the run recorded {_call(choice.address, choice.target)}",
@@ -215,7 +217,9 @@ class Fiber:
 
     def describe(self) -> str:
         """Return one line on the choices made so far, for messages."""
-        made = "; ".join(f"{c.address} = {_short(c.outcome)}" for c in self._choices)
+        limits = [60] * (len(self._choices) - 1) + [2000]  # the last choice is the one to look at
+        pairs = zip(self._choices, limits, strict=False)
+        made = "; ".join(f"{c.address} = {_short(c.outcome, limit)}" for c, limit in pairs)
         return f"choices so far: {made or 'none'}"
 
 
@@ -232,8 +236,28 @@ def current_fiber(primitive: str) -> Fiber:
 
 def _same_site(request: Request, pending: Request | None) -> bool:
     if isinstance(request, Draw) and isinstance(pending, Draw):
-        return request.address == pending.address and request.target == pending.target
+        return request.address == pending.address and _same_target(request.target, pending.target)
     return False
+
+
+def _same_target(a: Target[Any] | None, b: Target[Any] | None) -> bool:
+    """Return whether two targets are equal; values of finite ones need not compare, only their masses."""
+    if isinstance(a, Constrained) and isinstance(b, Constrained):
+        return a.constraint == b.constraint and _same_target(a.target, b.target)
+    if isinstance(a, Categorical) and isinstance(b, Categorical):
+        return a.probabilities == b.probabilities
+    return a == b
+
+
+def _value(choice: Choice, target: Target[Any]) -> Any:
+    """Return the value of a recorded choice, for a finite target the one that this run has in its place."""
+    then, now = choice.target, target
+    while isinstance(then, Constrained) and isinstance(now, Constrained):
+        then, now = then.target, now.target
+    if isinstance(then, Categorical) and isinstance(now, Categorical):
+        index = next(i for i, v in enumerate(then.values) if v is choice.outcome)
+        return now.values[index]
+    return choice.value
 
 
 def _site(request: Request | None) -> str:
@@ -247,6 +271,6 @@ def _call(address: Address, target: Target[Any] | None) -> str:
     return f"{what} at {address.file}:{address.line}"
 
 
-def _short(outcome: Any, limit: int = 60) -> str:
+def _short(outcome: Any, limit: int) -> str:
     text = repr(outcome)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

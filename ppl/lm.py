@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from grammars.vocabulary import Vocabulary
 from ppl.errors import InvalidArgument, PromptTooLong
@@ -95,15 +95,16 @@ class LM(ABC):
         PromptTooLong
             If the prompt and `max_tokens` more tokens do not fit the model's context.
         """
-        if not isinstance(prompt, str):
+        if not is_text(prompt):
             raise InvalidArgument(
-                f"the prompt is {prompt!r}, not a str", hint="for a list of messages use lm.chat(messages)"
+                f"the prompt is {prompt!r}, not a text",
+                hint="pass a str without lone surrogates; for a list of messages use lm.chat(messages)",
             )
         return self._text(self.encode_prompt(prompt), prompt, stop, max_tokens)
 
     def chat(self, messages: Messages, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
         """Return the distribution of the assistant's answer to `messages`; see `__call__` for the rest."""
-        if isinstance(messages, str):
+        if is_text(messages):
             chat, shown = [{"role": "user", "content": messages}], messages
         else:
             chat = _conversation(messages)
@@ -114,25 +115,31 @@ class LM(ABC):
         from ppl.targets import Text
 
         stops = tuple(stop) if isinstance(stop, Iterable) and not isinstance(stop, str) else (stop,)
-        if not all(isinstance(s, str) and s for s in stops):
+        if not all(is_text(s) and s for s in stops):
             raise InvalidArgument(
                 f"stop={stop!r}",
                 hint="a str or several, none empty; leave it out to end at end-of-sequence only",
             )
         if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
             raise InvalidArgument(
-                f"max_tokens={max_tokens}: a text site needs at least one token",
-                hint="pass max_tokens >= 1; to weigh the empty text use observe(target, '')",
+                f"max_tokens={max_tokens!r}: a text site needs at least one token",
+                hint="pass an int, max_tokens >= 1; to weigh the empty text use observe(target, '')",
             )
         self.check_fits(ids, max_tokens)
         return Text(self, ids, shown, stops, max_tokens)
 
 
-def _conversation(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is a str that has bytes in UTF-8 (no lone surrogates)."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _conversation(messages: Messages) -> list[dict[str, str]]:
     chat = [dict(m) if isinstance(m, Mapping) else {} for m in messages]
-    if not chat or not all(
-        isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in chat
-    ):
+    if not chat or not all(is_text(m.get("role")) and is_text(m.get("content")) for m in chat):
         raise InvalidArgument(
             f"not a conversation: {messages!r}",
             hint='pass a str, or a list of {"role": "system" | "user" | "assistant", "content": "..."}',

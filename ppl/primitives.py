@@ -23,6 +23,7 @@ from grammars.types import constraint_of
 from ppl.compiler.normal_form import TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.fiber import Draw, Observe, Weigh, current_fiber
+from ppl.lm import is_text
 from ppl.program import Model
 from ppl.targets import Target
 from ppl.trace import Address
@@ -74,6 +75,7 @@ def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
     if type_ is not None:
         constraint = constraint_of(type_)
         target, parse = target & constraint, constraint.parse
+    normal_form(target)  # so that a target without meaning is refused here, in the program
     return fiber.request(Draw(_address(sys._getframe(1), name), target, parse))
 
 
@@ -85,7 +87,7 @@ def observe(target: Target[T], value: T, *, name: str | None = None) -> None:
     For a `Categorical`, the probability of the value.
     """
     fiber = current_fiber("observe")
-    if isinstance(normal_form(target), TextForm) and not isinstance(value, str):
+    if isinstance(normal_form(target), TextForm) and not is_text(value):
         raise InvalidArgument(
             f"observe got {value!r} as a text of {target}",
             hint="pass a str: for JSON the text itself, as json.dumps(value) or model.model_dump_json() give it",

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from grammars.vocabulary import Vocabulary, unpack
 from inference.engines.errors import UnsupportedModel
+from inference.weights import log_masses
 from ppl.compiler.plan import TextPlan
 from ppl.lm import LM
 from ppl.rng import Rng
@@ -157,7 +158,7 @@ class TextSoftmax:
             logits = logits.float()
         if len(self._silent):
             logits = logits.index_fill(-1, self._silent, -torch.inf)
-        logprobs = torch.log_softmax(logits, dim=-1)
+        logprobs = logits - log_masses(logits)[..., None].to(logits.dtype)
         if len(self._eos) > 1:
             end = torch.logsumexp(logprobs[..., self._eos], dim=-1)
             logprobs = logprobs.index_fill(-1, self._eos, -torch.inf)

@@ -15,6 +15,7 @@ from grammars.vocabulary import Mask, unpack
 from inference.engines.base import NextTokens
 from inference.kernels.base import Proposal
 from inference.text import TextState
+from inference.weights import log_masses
 
 
 def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
@@ -34,5 +35,5 @@ def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
     logprobs = following.logprobs
     allowed = torch.from_numpy(unpack(np.stack(masks), logprobs.shape[-1])).to(logprobs.device)
     numerators = torch.where(allowed, logprobs[torch.tensor(sources, device=logprobs.device)], -torch.inf)
-    log_normalisers = torch.logsumexp(numerators, dim=-1).double().cpu().numpy()
+    log_normalisers = log_masses(numerators).cpu().numpy()
     return Proposal(numerators, rows, log_normalisers[rows])

@@ -27,6 +27,9 @@ from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
 
+_ROUNDING = 1e-4
+"""Nats by which a weight may exceed the bound: masks of a model in float32 that remove nothing add up to this."""
+
 
 @dataclass(frozen=True)
 class Rejection(Method):
@@ -77,7 +80,7 @@ class Rejection(Method):
 
     def _keep(self, log_weight: float, rng: Rng) -> bool:
         excess = log_weight - self.log_bound
-        if excess > 1e-6:
+        if excess > _ROUNDING:
             raise BoundExceeded(
                 f"a run has log-weight {log_weight:.6g}, above log_bound={self.log_bound:.6g}",
                 hint="pass a log_bound that no run exceeds (the sum of the largest factors), or use SMC",

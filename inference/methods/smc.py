@@ -51,8 +51,8 @@ class SMC(Method):
 
     def __post_init__(self) -> None:
         require_positive("particles", self.particles)
-        if not 0.0 <= self.ess_threshold <= 1.0:
-            raise InvalidArgument(f"ess_threshold={self.ess_threshold}", hint="a share of N between 0 and 1")
+        if not isinstance(self.ess_threshold, int | float) or not 0.0 <= self.ess_threshold <= 1.0:
+            raise InvalidArgument(f"ess_threshold={self.ess_threshold!r}", hint="a share of N between 0 and 1")
         if self.resampling not in SCHEMES:
             raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
 

@@ -71,7 +71,9 @@ def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -
         return fiber.answer(_draw(request, explanation, rng))
     if isinstance(request, Observe):
         form = normal_form(request.target)
-        reason = "weight = density of the canonical tokenization, one forward pass"
+        finite = isinstance(form, FiniteForm)
+        density = "its mass" if finite else "density of the canonical tokenization, one forward pass"
+        reason = f"weight = {density}"
         site = SiteExplanation(
             f"observe at {request.address}", str(form), "score", reason, repr(request.value)
         )

@@ -163,3 +163,29 @@ def test_rejection_without_acceptance_says_why():
     assert posterior.log_evidence == -math.inf
     with pytest.raises(NoSurvivors, match="all 4 attempts were rejected"):
         posterior.mode()
+
+
+@pytest.mark.parametrize(
+    ("values", "distinct"),
+    [
+        ([{1: 0}, {"1": 0}], 2),
+        ([[(2,)], [[2]]], 2),
+        ([{0, 8}, {8, 0}], 1),
+        ([[1], [1.0], [True]], 1),
+        ([np.array([1, 2]), np.array([1, 2]), np.array([1, 3])], 2),
+        ([np.zeros(2), np.zeros(3)], 2),
+    ],
+    ids=str,
+)
+def test_values_are_distinct_as_python_says(values, distinct):
+    @program
+    def one_of():
+        return sample(Categorical(values))
+
+    posterior = infer(one_of(), Enumerate())
+    assert len(posterior.top()) == distinct
+    assert sum(p for _, p in posterior.top()) == pytest.approx(1.0)
+
+
+def test_numpy_seeds_are_seeds():
+    assert json.loads(infer(pairs(), SMC(2), seed=np.int64(3)).to_json())["seed"] == 3

@@ -226,7 +226,11 @@ def test_a_false_condition_ends_the_run():
         (lambda: LM("x", max_tokens=2.5), "max_tokens=2.5"),
         (lambda: LM("x", stop=""), "stop=''"),
         (lambda: LM("x", stop=5), "stop=5"),
-        (lambda: LM(["x"]), "not a str"),
+        (lambda: LM(["x"]), "not a text"),
+        (lambda: LM("\ud800"), "not a text"),
+        (lambda: LM("x", max_tokens=True), "max_tokens=True"),
+        (lambda: SMC(ess_threshold="x"), "ess_threshold='x'"),
+        (lambda: infer(recursive(1), SMC(2)).sample(-1), "sample"),
         (lambda: LM.chat([{"text": "x"}]), "not a conversation"),
         (lambda: LM.chat([]), "not a conversation"),
         (lambda: infer(recursive(1), SMC(2), seed=-1), "seed=-1"),
@@ -326,3 +330,64 @@ def test_explain_shows_the_site_at_which_the_walk_ends():
         return sample(Categorical(["a"]) & Choice(["b"]))
 
     assert "no value left" in nothing_left().explain().ended
+
+
+def test_errors_of_targets_are_the_programs_own():
+    @program
+    def wrong():
+        try:
+            sample(Categorical([1, 2]) & Regex("a"))
+        except InvalidArgument:
+            return "caught"
+
+    assert infer(wrong(), Enumerate()).mode() == "caught"
+
+    @program
+    def surrogate():
+        observe(LM("x"), "\ud800")
+
+    with pytest.raises(ProgramError, match="InvalidArgument: observe got"):
+        infer(surrogate(), SMC(1))
+
+
+def test_finite_values_need_not_compare_and_are_those_of_the_own_run():
+    class Plain:
+        def __init__(self, n):
+            self.n = n
+
+    @program
+    def plain():
+        choice = sample(Categorical([Plain(0), Plain(1), []]))
+        first = sample(LM("x", max_tokens=1))
+        factor(3.0 * len(first))
+        if isinstance(choice, list):
+            choice.append(first)
+            return len(choice)
+        sample(LM("y", max_tokens=1))
+        return choice.n
+
+    posterior = infer(plain(), SMC(32, 1.0), seed=0)
+    assert any(step.resampled for step in posterior.steps)
+    assert {value for value, _, _ in posterior} <= {0, 1}
+
+
+def test_the_text_for_which_a_program_raises_is_shown_whole():
+    long = "a" * 200
+
+    @program
+    def raises():
+        text = sample(Categorical([long]))
+        raise ValueError(text[:0])
+
+    with pytest.raises(ProgramError, match=long):
+        infer(raises(), SMC(1))
+
+
+def test_weights_that_overflow_are_refused():
+    @program
+    def huge():
+        factor(1e308)
+        factor(1e308)
+
+    with pytest.raises(InvalidArgument, match="add up to inf"):
+        infer(huge(), SMC(1))

@@ -1,0 +1,38 @@
+"""Arithmetic on log-weights: precision over large vocabularies, edges of resampling."""
+
+import math
+
+import numpy as np
+import torch
+
+from grammars import Vocabulary
+from inference.engines.base import TextSoftmax
+from inference.resampling import SCHEMES, resample
+from inference.weights import log_masses
+from ppl.rng import Rng
+
+
+def test_float32_rows_over_a_large_vocabulary_are_normalised():
+    torch.manual_seed(0)
+    logits = 4.0 * torch.randn(8, 49_152)
+    vocabulary = Vocabulary((*([b"a"] * 49_151), None), frozenset({49_151}))
+    logprobs = TextSoftmax(vocabulary, torch.device("cpu"))(logits)
+    assert logprobs.dtype == torch.float32
+    assert logprobs.double().logsumexp(-1).abs().max() < 1e-6
+    assert log_masses(logprobs).abs().max() < 1e-6
+
+
+def test_log_masses_of_nothing_and_of_a_part():
+    rows = torch.tensor([[-math.inf, -math.inf], [math.log(0.25), -math.inf]])
+    assert log_masses(rows).tolist()[0] == -math.inf
+    assert abs(log_masses(rows)[1] - math.log(0.25)) < 1e-7
+
+
+def test_a_uniform_draw_next_to_1_stays_among_the_particles():
+    class Last(Rng):
+        def uniform(self, edges):
+            return 1.0 - 2.0**-53
+
+    weights = np.array([*[1.0 / 15] * 15, 0.0])
+    for scheme in SCHEMES:
+        assert resample(scheme, weights, Last(0)).max() <= 14
