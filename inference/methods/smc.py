@@ -52,7 +52,9 @@ class SMC(Method):
     def __post_init__(self) -> None:
         require_positive("particles", self.particles)
         if not isinstance(self.ess_threshold, int | float) or not 0.0 <= self.ess_threshold <= 1.0:
-            raise InvalidArgument(f"ess_threshold={self.ess_threshold!r}", hint="a share of N between 0 and 1")
+            raise InvalidArgument(
+                f"ess_threshold={self.ess_threshold!r}", hint="a share of N between 0 and 1"
+            )
         if self.resampling not in SCHEMES:
             raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
 
