@@ -27,9 +27,8 @@ def log_masses(rows: Tensor) -> Tensor:
     A float32 sum over a large vocabulary is off by 1e-5, always to the same side, and a run adds it up at each
     token.
     """
-    top = rows.amax(dim=-1, keepdim=True).clamp(
-        min=torch.finfo(rows.dtype).min
-    )  # finite where nothing is left
+    lowest = torch.finfo(rows.dtype).min
+    top = rows.amax(dim=-1, keepdim=True).clamp(min=lowest)  # finite where nothing is left
     total = (rows - top).exp_().sum(dim=-1, dtype=torch.float64)
     return total.log() + top[..., 0].double()
 

@@ -27,8 +27,8 @@ from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
 
-_ROUNDING = 1e-4
-"""Nats by which a weight may exceed the bound: masks of a model in float32 that remove nothing add up to this."""
+_ROUNDING = 1e-6
+"""Nats per tick by which a weight may exceed the bound: what a mask that removes nothing adds in float32."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Rejection(Method):
             drawn += result.drawn
             last_death = result.last_death or last_death
             pairs = zip(result.particles, result.log_weights.tolist(), strict=True)
-            kept += [particle for particle, w in pairs if self._keep(w, rng)]
+            kept += [particle for particle, w in pairs if self._keep(w, len(result.steps), rng)]
         if not kept and last_death is None:
             last_death = (
                 f"all {self.attempts} attempts were rejected: their weights are far below "
@@ -78,9 +78,9 @@ class Rejection(Method):
         log_evidence = math.log(evidence) + self.log_bound if kept else -math.inf
         return Result(kept, np.zeros(len(kept)), log_evidence, steps, drawn, last_death)
 
-    def _keep(self, log_weight: float, rng: Rng) -> bool:
+    def _keep(self, log_weight: float, ticks: int, rng: Rng) -> bool:
         excess = log_weight - self.log_bound
-        if excess > _ROUNDING:
+        if excess > _ROUNDING * max(ticks, 1):
             raise BoundExceeded(
                 f"a run has log-weight {log_weight:.6g}, above log_bound={self.log_bound:.6g}",
                 hint="pass a log_bound that no run exceeds (the sum of the largest factors), or use SMC",

@@ -260,7 +260,7 @@ def observed_end_free() -> Iterator[None]:
 
 @_mutant("rejection sampling ignores the bound in the acceptance probability")
 def bound_ignored() -> Iterator[None]:
-    def keep(self: Rejection, log_weight: float, rng: Rng) -> bool:
+    def keep(self: Rejection, log_weight: float, ticks: int, rng: Rng) -> bool:
         share = float(np.exp(min(log_weight, 0.0)))
         return share > 0.0 and rng.uniform([share]) < share
 

@@ -3,12 +3,15 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
-from grammars import Vocabulary
+from grammars import Regex, Vocabulary
+from inference import Rejection, infer, load
 from inference.engines.base import TextSoftmax
 from inference.resampling import SCHEMES, resample
 from inference.weights import log_masses
+from ppl import program, sample
 from ppl.rng import Rng
 
 
@@ -36,3 +39,14 @@ def test_a_uniform_draw_next_to_1_stays_among_the_particles():
     weights = np.array([*[1.0 / 15] * 15, 0.0])
     for scheme in SCHEMES:
         assert resample(scheme, weights, Last(0)).max() <= 14
+
+
+@pytest.mark.model
+def test_a_mask_that_removes_nothing_keeps_a_real_models_weights_below_the_bound():
+    lm = load("smollm2")
+
+    @program
+    def anything():
+        return sample(lm.chat("Say only: hi", max_tokens=25) & Regex("(?s).*"))
+
+    infer(anything(), Rejection(8), seed=0)
