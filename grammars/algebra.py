@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -79,6 +80,11 @@ class And(Constraint):
     def accepts(self, text: bytes) -> bool:
         return all(part.accepts(text) for part in self.parts)
 
+    @override
+    def prefetch(self, text: bytes) -> None:
+        for part in self.parts:
+            part.prefetch(text)
+
     @property
     @override
     def final_checks(self) -> tuple[str, ...]:
@@ -126,6 +132,15 @@ class AndMatcher(Matcher):
     @override
     def allows(self, token: int) -> bool:
         return all(part.allows(token) for part in self._parts)
+
+    @override
+    def confirms(self, token: int) -> bool:
+        return all(part.confirms(token) for part in self._parts)
+
+    @override
+    def prefetch(self, tokens: Sequence[int]) -> None:
+        for part in self._parts:
+            part.prefetch(tokens)
 
     @override
     def advance(self, token: int) -> bool:

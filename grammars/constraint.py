@@ -15,11 +15,15 @@ Where `mask_is_exact` is False (a conjunction with a part that only checks), the
 this prefix, extended by the token, still become a text of L(c)?*, and may err on one side only: a matcher may
 allow a token that turns out to be a dead end (the particle then loses its weight), never forbid one that does
 not. The end of a text is decided by `is_accepting()` and `Constraint.accepts`.
+
+What a matcher answers is a function of the bytes it has read, however they were cut into tokens: results are
+shared between all particles whose texts are equal.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 from grammars.errors import ParseError
@@ -69,6 +73,16 @@ class Matcher(ABC):
         """
         return type(self).mask is not Matcher.mask
 
+    def confirms(self, token: int) -> bool:
+        """Return whether `token`, which `mask()` holds, may come: asks only what the mask leaves open."""
+        return self.mask_is_exact or self.allows(token)
+
+    def prefetch(self, tokens: Sequence[int]) -> None:
+        """Announce that `allows` will soon be asked of `tokens`, so that slow checks can start elsewhere.
+
+        Changes no answer. By default nothing happens.
+        """
+
 
 def text_bytes(text: str | bytes) -> bytes:
     """Return the bytes of a text.
@@ -100,6 +114,9 @@ class Constraint(ABC):
         This is for what only a complete text shows.
         """
         return True
+
+    def prefetch(self, text: bytes) -> None:
+        """Announce that `accepts` will soon be asked of `text`; see `Matcher.prefetch`."""
 
     @property
     def final_checks(self) -> tuple[str, ...]:
