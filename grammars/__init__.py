@@ -1,20 +1,24 @@
 """What may be said: constraints over bytes, and the matchers that read them token by token."""
 
 from grammars.algebra import And, AnyText, check_satisfiable
+from grammars.cfg import CFG
 from grammars.choice import Choice
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import ContradictionError, GrammarError, MatcherError, ParseError, PPLError
 from grammars.json_schema import JsonSchema
 from grammars.lark import Lark
 from grammars.regex import Regex
+from grammars.rules import ByteSet, NonTerminal, Rule
 from grammars.stop import StopMatcher
 from grammars.stop_scanner import StopScanner, stop_scanner
 from grammars.types import constraint_of
 from grammars.vocabulary import Mask, Vocabulary, pack, unpack
 
 __all__ = [
+    "CFG",
     "And",
     "AnyText",
+    "ByteSet",
     "Choice",
     "Constraint",
     "ContradictionError",
@@ -24,9 +28,11 @@ __all__ = [
     "Mask",
     "Matcher",
     "MatcherError",
+    "NonTerminal",
     "PPLError",
     "ParseError",
     "Regex",
+    "Rule",
     "StopMatcher",
     "StopScanner",
     "Vocabulary",

@@ -281,7 +281,8 @@ class Recogniser:
                 if symbol is None and item != grammar.accept:
                     ended.add(grammar.lhs[item])
                     break
-                stay.add(item)
+                if symbol not in grammar.silent:
+                    stay.add(item)
                 if symbol not in grammar.nullable:
                     break
                 item += 1

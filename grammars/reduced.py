@@ -39,6 +39,8 @@ class ReducedGrammar:
         Of each nonterminal the items with the dot in front, one for each rule.
     nullable:
         The nonterminals that derive the empty text.
+    silent:
+        The nonterminals that derive nothing else.
     whole, accept:
         The last nonterminal, and the item whole -> start • that marks complete texts.
 
@@ -68,6 +70,7 @@ class ReducedGrammar:
         self.accept = len(self.after) - 1
         names = _derivable((lhs, rhs) for lhs, rhs, _ in useful if all(isinstance(s, str) for s in rhs))
         self.nullable = frozenset(numbers[name] for name in names)
+        self.silent = self.nullable - {numbers[name] for name in _vocal(useful)}
 
     def _add(self, lhs: int, rhs: Sequence[int | frozenset[int]], weight: float) -> None:
         self.first[lhs].append(len(self.after))
@@ -136,6 +139,24 @@ def _useful(rules: list[Expanded], start: str) -> list[Expanded]:
         reachable |= found
         todo += found
     return [rule for rule in rules if rule[0] in reachable]
+
+
+def _vocal(rules: list[Expanded]) -> set[str]:
+    """Return the nonterminals that derive some byte; every symbol is productive."""
+    users: defaultdict[str, set[str]] = defaultdict(set)
+    todo = []
+    for lhs, rhs, _ in rules:
+        for symbol in rhs:
+            if isinstance(symbol, str):
+                users[symbol].add(lhs)
+            else:
+                todo.append(lhs)
+    found = set(todo)
+    while todo:
+        new = users[todo.pop()] - found
+        found |= new
+        todo += new
+    return found
 
 
 def _derivable(rules: Iterable[tuple[str, tuple[str | frozenset[int], ...]]]) -> set[str]:
