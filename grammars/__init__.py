@@ -7,6 +7,7 @@ from grammars.constraint import Constraint, Matcher
 from grammars.errors import ContradictionError, GrammarError, MatcherError, ParseError, PPLError
 from grammars.json_schema import JsonSchema
 from grammars.lark import Lark
+from grammars.pcfg import PCFG, PCFGState
 from grammars.regex import Regex
 from grammars.rules import ByteSet, NonTerminal, Rule
 from grammars.stop import StopMatcher
@@ -16,6 +17,7 @@ from grammars.vocabulary import Mask, Vocabulary, pack, unpack
 
 __all__ = [
     "CFG",
+    "PCFG",
     "And",
     "AnyText",
     "ByteSet",
@@ -29,6 +31,7 @@ __all__ = [
     "Matcher",
     "MatcherError",
     "NonTerminal",
+    "PCFGState",
     "PPLError",
     "ParseError",
     "Regex",
