@@ -188,7 +188,10 @@ def _newton(equations: list[list[Monomial]], names: Sequence[str]) -> list[float
     for _ in range(200):
         value = right_side(x)
         if (np.abs(value - x) <= 4 * _EPSILON * value).all():
-            return [math.log(total) for total in right_side(value)]
+            value = right_side(value)
+            if (value == 0).any():  # each of them has a derivation
+                raise _out_of_range(names)
+            return [math.log(total) for total in value]
         jacobian = np.zeros((size, size))
         for a, factor, unknown in terms:
             for place, b in enumerate(unknown):
@@ -215,8 +218,9 @@ def _star(matrix: list[list[float]], names: Sequence[str], members: Sequence[int
     power = np.array([[_exp(entry, where) if entry > -math.inf else 0.0 for entry in row] for row in matrix])
     result = np.eye(len(matrix))
     for _ in range(60):  # (I + P)(I + P²)(I + P⁴) ...
-        more = result @ power
-        result += more
+        with np.errstate(over="ignore", invalid="ignore"):  # refused in the next line
+            more = result @ power
+            result += more
         if not np.isfinite(result).all():
             break
         if (more <= _EPSILON / 4 * result).all():

@@ -22,6 +22,7 @@ def strings(longest: int, alphabet: bytes = ALPHABET) -> list[bytes]:
 
 def rules(weights: st.SearchStrategy[float] | None = None) -> st.SearchStrategy[list[Rule]]:
     """Small grammars with empty rules, cycles, useless rules, and every kind of recursion."""
+    weight = st.just(1.0) if weights is None else weights
     terminals = [b"a", b"b", b"a", b"b", b"ab", b"", ByteSet(b"ab"), ByteSet(b"a"), ByteSet(b"")]
     terminal, call = st.sampled_from(terminals), st.sampled_from(NAMES).map(NonTerminal)
     right = st.one_of(
@@ -31,7 +32,7 @@ def rules(weights: st.SearchStrategy[float] | None = None) -> st.SearchStrategy[
     )
 
     def rule(lhs: st.SearchStrategy[str]) -> st.SearchStrategy[Rule]:
-        return st.builds(Rule, lhs, right.map(tuple), weights or st.just(1.0))
+        return st.builds(Rule, lhs, right.map(tuple), weight)
 
     one_each = st.tuples(*(rule(st.just(name)) for name in NAMES))
     more = st.lists(rule(st.sampled_from(NAMES)), min_size=3, max_size=7)
