@@ -6,6 +6,7 @@ from grammars.constraint import Constraint, Matcher
 from grammars.errors import ContradictionError, GrammarError, MatcherError, ParseError, PPLError
 from grammars.json_schema import JsonSchema
 from grammars.lark import Lark
+from grammars.pinned import Pinned
 from grammars.regex import Regex
 from grammars.stop import StopMatcher
 from grammars.stop_scanner import StopScanner, stop_scanner
@@ -26,6 +27,7 @@ __all__ = [
     "MatcherError",
     "PPLError",
     "ParseError",
+    "Pinned",
     "Regex",
     "StopMatcher",
     "StopScanner",
