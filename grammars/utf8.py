@@ -25,7 +25,10 @@ def read_utf8(tail: bytes, data: bytes) -> tuple[str, bytes] | None:
         text, used = codecs.utf_8_decode(joined, "strict", False)
     except UnicodeDecodeError:
         return None
-    return text, joined[used:]
+    rest = joined[used:]
+    if rest[:1] == b"\xed" and rest[1:] >= b"\xa0":  # a surrogate begun, for which the decoder still waits
+        return None
+    return text, rest
 
 
 class Utf8Matcher(Matcher):

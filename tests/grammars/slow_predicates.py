@@ -43,12 +43,12 @@ def ends_with_b(text: str) -> bool:
 here = prefix_predicate(complete=ends_with_b)(misbehave)
 
 
-@prefix_predicate(workers=1, timeout=5)
+@prefix_predicate(workers=1, timeout=30)
 def alone(text: str) -> bool:
     return misbehave(text)
 
 
-@prefix_predicate(workers=2, timeout=0.5)
+@prefix_predicate(workers=2, timeout=1)
 def hasty(text: str) -> bool:
     return misbehave(text)
 
