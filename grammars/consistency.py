@@ -60,15 +60,11 @@ def check_consistent(
     for part in constraint.parts if isinstance(constraint, And) else (constraint,):
         reader = _Reader(part)
         for text in examples:
-            if not reader.at_once(text)[0]:
-                raise ParseError(
-                    f"{part} does not allow the text {_shown(text)}", hint="give texts that should be valid"
-                )
+            reader.require(text)
             reader.check(text)
         for length in range(1, depth + 1 if symbols else 0):
             for word in product(symbols, repeat=length):
                 text = b"".join(word)
-                reader.check_claim(text)
                 if reader.at_once(text)[0]:
                     reader.check(text)
 
@@ -90,6 +86,21 @@ class _Reader:
             self._known[text] = allowed, allowed and matcher.is_accepting()
         return self._known[text]
 
+    def require(self, text: bytes) -> None:
+        """Raise unless `text`, which should be valid, is allowed."""
+        if self.at_once(text)[0]:
+            return
+        part = self.constraint
+        if isinstance(part, PrefixPredicate) and part.complete is not None and part.accepts(text):
+            rejected = next(text[:end] for end in range(len(text) + 1) if not self.at_once(text[:end])[0])
+            raise self._error(
+                f"it rejects {_shown(rejected)} but its `complete` accepts {_shown(text)}",
+                "a text that has a valid extension can still become valid: accept it, or reject both",
+            )
+        raise ParseError(
+            f"{part} does not allow the text {_shown(text)}", hint="give texts that should be valid"
+        )
+
     def check(self, text: bytes) -> None:
         """Raise unless every way to read `text`, which is allowed, gives the same."""
         for end in range(len(text) + 1):
@@ -98,7 +109,6 @@ class _Reader:
                     f"it rejects {_shown(text[:end])} but allows its extension {_shown(text)}",
                     "a text that cannot become valid has no valid extension: accept the prefix, or reject both",
                 )
-            self.check_claim(text[:end])
         by_byte = self._start.fork()
         for end in range(len(text) + 1):
             if end:
@@ -106,17 +116,6 @@ class _Reader:
             if text[:end] not in self._checked:
                 self._check_cut(self._after(text[:end]), text, end)
         self._checked.add(text)
-
-    def check_claim(self, text: bytes) -> None:
-        """Raise if `text` is complete to the one function of a prefix predicate and hopeless to the other."""
-        part = self.constraint
-        if not isinstance(part, PrefixPredicate) or part.complete is None or self.at_once(text)[0]:
-            return
-        if part.accepts(text):
-            raise self._error(
-                f"it rejects {_shown(text)}, which its `complete` accepts",
-                "a complete text is one that can still become valid: accept it in both, or in neither",
-            )
 
     def _after(self, text: bytes) -> Matcher:
         matcher = self._start.fork()

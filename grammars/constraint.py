@@ -119,6 +119,11 @@ class Constraint(ABC):
         """Announce that `accepts` will soon be asked of `text`; see `Matcher.prefetch`."""
 
     @property
+    def slow(self) -> bool:
+        """Whether a check takes so long that `check_satisfiable` should not ask any."""
+        return False
+
+    @property
     def final_checks(self) -> tuple[str, ...]:
         """Names of the conditions that `accepts` enforces on complete texts because the matcher cannot."""
         return ()

@@ -53,10 +53,10 @@ class Predicate(Constraint):
     """
 
     function: Function
-    arguments: Arguments | None = field(init=False)
-    """The bound arguments; None where some are still missing."""
     workers: int = 0
     timeout: float | None = None
+    arguments: Arguments | None = None
+    """The bound arguments, as `bind` sets them; None where some are still missing."""
     _shared: _Shared = field(init=False, compare=False)
     _asked: dict[int, Answers] = field(init=False, compare=False)
 
@@ -73,7 +73,9 @@ class Predicate(Constraint):
             if hasattr(self.function, attribute):
                 object.__setattr__(self, attribute, getattr(self.function, attribute))
         object.__setattr__(self, "__wrapped__", self.function)
-        object.__setattr__(self, "arguments", self._given((), {}, partial=True))
+        positional, named = self.arguments or ((), ())
+        missing = self.arguments is None
+        object.__setattr__(self, "arguments", self._given(positional, dict(named), partial=missing))
         object.__setattr__(self, "_shared", _Shared(functions, self.workers, self.timeout))
         object.__setattr__(self, "_asked", {})
 
@@ -97,6 +99,12 @@ class Predicate(Constraint):
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, arguments=self._given(args, kwargs), _asked={})
         return other
+
+    @property
+    @override
+    def slow(self) -> bool:
+        """Whether checks run in workers, which is what workers are for."""
+        return self.workers > 0
 
     @property
     def calls(self) -> int:

@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import traceback
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import RLock
-from time import monotonic, perf_counter
+from time import monotonic
 from types import FunctionType
 from weakref import finalize
 
@@ -29,7 +29,8 @@ from typing_extensions import override
 
 from grammars.errors import GrammarError, PredicateError
 from grammars.importable import Importable
-from grammars.predicate_checks import Check, Failure, Outcome, Runner, evaluate, name_of
+from grammars.predicate_checks import Check, Failure, Outcome, Runner, name_of
+from grammars.predicate_server import serve
 
 _START_LIMIT = 300.0  # seconds; importing a module with a large library takes up to a minute on a slow disk
 _GUARD = (
@@ -71,7 +72,7 @@ class WorkerPool(Runner):
 
     @override
     def submit(self, check: Check) -> bool:
-        with self._lock:
+        with self._lock, self._undisturbed():
             self._queue[check] = None
             self._pump(0.0)
         return True
@@ -85,7 +86,7 @@ class WorkerPool(Runner):
 
     @override
     def run(self, check: Check) -> Outcome:
-        with self._lock:
+        with self._lock, self._undisturbed():
             while check.outcome is None:
                 if check not in self._queue and all(worker.check is not check for worker in self._workers):
                     self._queue[check] = None
@@ -102,6 +103,15 @@ class WorkerPool(Runner):
         with self._lock:
             _stop(self._workers)
             self._queue.clear()
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Start afresh if interrupted, since a worker may then have a question that was not noted."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def _pump(self, seconds: float | None) -> None:
         """Hand out checks, take in outcomes; wait for one at most `seconds`, or until the next deadline."""
@@ -266,42 +276,3 @@ def require_picklable(value: object, what: str) -> None:
             f"{what} cannot be sent to worker processes: {error}",
             hint="use functions and classes that are defined at the top level of a module, or workers=0",
         ) from error
-
-
-def serve(connection: Connection, payload: bytes) -> None:
-    """Answer questions until the other end hangs up: what a worker process runs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this process
-    try:
-        functions = [part.load() if isinstance(part, Importable) else part for part in pickle.loads(payload)]
-    except BaseException:
-        connection.send(traceback.format_exc())
-        return
-    connection.send(None)
-    while True:
-        try:
-            question = connection.recv_bytes()
-        except EOFError:
-            return
-        begun = perf_counter()
-        try:
-            function, arguments, text = pickle.loads(question)
-        except Exception as error:  # an argument whose class this process cannot import
-            outcome: Outcome = Failure(f"got arguments that cannot be read: {error}", _GUARD, error)
-        else:
-            outcome = evaluate(functions[function], arguments, text)
-        connection.send((perf_counter() - begun, _portable(outcome)))
-
-
-def _portable(outcome: Outcome) -> Outcome:
-    """Return an outcome whose exception can be sent, with the traceback from here as a note."""
-    if isinstance(outcome, bool) or outcome.cause is None:
-        return outcome
-    cause = outcome.cause
-    cause.add_note("in a worker process:\n" + "".join(traceback.format_exception(cause)).rstrip())
-    try:
-        pickle.loads(pickle.dumps(cause))
-    except Exception:
-        notes, cause = cause.__notes__, RuntimeError(f"{type(cause).__name__}: {cause}")
-        for note in notes:
-            cause.add_note(note)
-    return replace(outcome, cause=cause)

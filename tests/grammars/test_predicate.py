@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from itertools import pairwise, product
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regular_languages import Language, byte_strings, contains, regexes, viable
+from regular_languages import regexes
+from unicode_texts import (
+    BEGUN,
+    CHARACTERS,
+    ENCODED,
+    begun,
+    predicates_of,
+    split,
+    vocabularies,
+    vocabulary,
+    whole,
+)
 
 from grammars import (
-    Automaton,
-    Choice,
-    Constraint,
+    ContradictionError,
     GrammarError,
     Incremental,
-    Matcher,
     ParseError,
     PredicateError,
     Regex,
@@ -31,59 +39,6 @@ from grammars import (
     unpack,
 )
 from grammars.utf8 import read_utf8
-
-CHARACTERS = "aé∀😀"
-ENCODED = [chr(c).encode() for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-BEGUN = {character[:n] for character in ENCODED for n in range(len(character))}
-
-
-def vocabulary(tokens: list[bytes | None]) -> Vocabulary:
-    return Vocabulary(tokens=(*tokens, None), eos=frozenset({len(tokens)}))
-
-
-def vocabularies(longest: int = 5) -> st.SearchStrategy[Vocabulary]:
-    odd = [None, b"", b"\xff", b"a\xff", b"\xed\xa0", b"\xf4\x90", b"\xe0\x80", b"\xc0", b"\x80"]
-    token = st.one_of(byte_strings(CHARACTERS, longest), st.sampled_from(odd))
-    return st.lists(token, min_size=1, max_size=30).map(vocabulary)
-
-
-def split(data: bytes) -> tuple[str, bytes] | None:
-    """Characters and rest of bytes that begin a UTF-8 text, by looking characters up."""
-    for cut in range(len(data), max(-1, len(data) - 4), -1):
-        if data[cut:] in BEGUN:
-            try:
-                return data[:cut].decode(), data[cut:]
-            except UnicodeDecodeError:
-                pass
-    return None
-
-
-def begun(language: Language, data: bytes) -> bool:
-    """Whether the characters of `data` begin a text of the language, and its last bytes a character."""
-    parts = split(data)
-    return parts is not None and viable(language, parts[0].encode())
-
-
-def whole(language: Language, data: bytes) -> bool:
-    return split(data) is not None and contains(language, data)
-
-
-def predicates_of(language: Language) -> list[Constraint]:
-    """The same language as each kind of predicate that reads prefixes."""
-
-    def prefix(text: str) -> bool:
-        return viable(language, text.encode())
-
-    def complete(text: str) -> bool:
-        return contains(language, text.encode())
-
-    def step(state: str, character: str) -> str | None:
-        return state + character if viable(language, (state + character).encode()) else None
-
-    predicates: list[Constraint] = [prefix_predicate(complete=complete)(prefix)]
-    if viable(language, b""):
-        predicates.append(Incremental("", step, complete))
-    return predicates
 
 
 @pytest.mark.parametrize("kind", [0, 1])
@@ -253,6 +208,7 @@ def test_bound_arguments() -> None:
     assert at_most.bind(1)("aa") is False
     assert at_most("aa", 2) is True
     assert at_most.bind(1)("aa", 5) is True
+    assert replace(at_most.bind(7), timeout=None) == at_most.bind(7)
     assert str(at_most.bind(1)) == "at_most(1, of='a')"
     before = at_most.calls
     assert at_most.bind(7).matches("aaa")
@@ -348,146 +304,10 @@ def test_bad_options_are_refused(make: Any, message: str) -> None:
     assert message in str(caught.value)
 
 
-@dataclass(frozen=True)
-class Nested(Automaton):
-    """Balanced parentheses to a depth."""
-
-    depth: int
-    start: int = 0
-
-    def step(self, state: int, symbol: str) -> int | None:
-        state += {"(": 1, ")": -1, "é": 0}.get(symbol, -(10**6))
-        return state if 0 <= state <= self.depth else None
-
-    def accept(self, state: int) -> bool:
-        return state == 0
-
-
-@dataclass(frozen=True)
-class Even(Automaton):
-    """An even number of bytes, of any kind."""
-
-    over = "bytes"
-    start: int = 0
-
-    def step(self, state: int, symbol: int) -> int:
-        assert 0 <= symbol < 256
-        return 1 - state
-
-    def accept(self, state: int) -> bool:
-        return state == 0
-
-
-def test_automata() -> None:
-    assert Nested(2) == Nested(2) != Nested(3)
-    assert Nested(2).matches("(()é)()")
-    assert not Nested(1).matches("(())")
-    assert not Nested(1).matches("(é")
-    assert Even().matches(b"\xff\x80")
-    assert Even().matches("é")
-    assert not Even().matches("∀")
-    check_consistent(Nested(1), ["(é)()"], alphabet="()é", depth=3)
-    check_consistent(Even(), [b"\xff\xff"], alphabet=["a", b"\x80"])
-    matcher = Nested(1).matcher(vocabulary([b"(\xc3", b"\xa9)", b"\xa9", b")"]))
-    assert [matcher.allows(token) for token in range(4)] == [True, False, False, False]
-    assert matcher.advance(0)
-    assert not matcher.is_accepting()
-    assert [matcher.allows(token) for token in range(4)] == [False, True, True, False]
-    fork = matcher.fork()
-    assert fork.advance(1)
-    assert fork.is_accepting()
-    assert matcher.advance(2)
-    assert not matcher.is_accepting()
-
-
-def test_failures_of_automata_show_the_text() -> None:
-    def raises(state: int, symbol: str) -> int:
-        return state + {"a": 1}[symbol]
-
-    with pytest.raises(PredicateError) as caught:
-        Incremental(0, raises, bool).matches("aé")
-    assert "raised KeyError: 'é'\n  text: 'aé'" in str(caught.value)
-    assert isinstance(caught.value.__cause__, KeyError)
-    with pytest.raises(PredicateError, match=r"returned \['a'\], which is no immutable state"):
-        Incremental((), lambda state, symbol: [symbol], bool).matches("a")
-    with pytest.raises(PredicateError, match="returned 1, which is no bool"):
-        Incremental(0, lambda state, symbol: 1, lambda state: state).matches("a")
-
-
-# Contradictions
-
-
-@settings(max_examples=40, deadline=None)
-@given(regexes("aé"))
-def test_consistent_predicates_pass(pattern: Any) -> None:
-    for constraint in predicates_of(pattern[1]):
-        check_consistent(constraint, alphabet="aé", depth=3)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sets(st.sampled_from(["".join(w) for n in range(4) for w in product("ab", repeat=n)])))
-def test_the_search_finds_exactly_the_contradictions(viable_texts: set[str]) -> None:
-    predicate = prefix_predicate(lambda text: text in viable_texts)
-    closed = all(text[:-1] in viable_texts for text in viable_texts if text)
-    if closed:
-        check_consistent(predicate, alphabet="ab", depth=3)
-    else:
-        with pytest.raises(PredicateError, match=r"contradicts itself: it rejects '.*' but allows"):
-            check_consistent(predicate, alphabet="ab", depth=3)
-
-
-def test_a_contradiction_shows_both_texts() -> None:
-    @prefix_predicate
-    def wrong(text: str) -> bool:
-        return len(text) != 2
-
-    check_consistent(wrong, ["a"])
-    for constraint in (wrong, Regex("[a-z]*") & wrong):
-        with pytest.raises(PredicateError) as caught:
-            check_consistent(constraint, ["abcd"])
-        assert "wrong contradicts itself: it rejects 'ab' but allows its extension 'abcd'" in str(
-            caught.value
-        )
-    with pytest.raises(ParseError, match="does not allow the text 'ab'"):
-        check_consistent(wrong, ["ab"])
-    only_complete = prefix_predicate(complete=lambda text: text == "aa")(lambda text: len(text) < 2)
-    with pytest.raises(PredicateError, match="it rejects 'aa', which its `complete` accepts"):
-        check_consistent(only_complete, alphabet="a", depth=2)
-
-
-@dataclass(frozen=True)
-class TokenCounter(Constraint):
-    """At most three pieces, however long: not a set of texts."""
-
-    def matcher(self, vocabulary: Vocabulary) -> Matcher:
-        return TokenCounterMatcher(vocabulary)
-
-
-class TokenCounterMatcher(Matcher):
-    left = 3
-
-    def consume(self, data: bytes) -> bool:
-        self.left -= 1
-        return self.left >= 0
-
-    def is_accepting(self) -> bool:
-        return True
-
-    def fork(self) -> TokenCounterMatcher:
-        other = type(self)(self.vocabulary)
-        other.left = self.left
-        return other
-
-
-def test_any_constraint_can_be_checked() -> None:
-    with pytest.raises(PredicateError, match="a text is not what it is in one piece"):
-        check_consistent(TokenCounter(), ["abcd"])
-    check_consistent(Choice(["é∀", "éa"]), ["é∀"], alphabet="é∀a", depth=2)
-    check_consistent(Regex("[ab]+") & at_most.bind(1), ["abb"])
-
-
 def test_slow_predicates_are_not_asked_in_vain() -> None:
     """The search for contradictions has a budget of checks, not only of prefixes."""
     predicate = prefix_predicate(complete=lambda text: False)(lambda text: True)
     check_satisfiable(predicate)
     assert predicate.calls <= 600
+    with pytest.raises(ContradictionError):
+        check_satisfiable(prefix_predicate(lambda text: text == "") & Regex("a+"))

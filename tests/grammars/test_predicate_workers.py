@@ -16,11 +16,13 @@ from slow_predicates import UnsendableError, alone, ends_with_b, hasty, in_proce
 
 from grammars import (
     Choice,
+    ContradictionError,
     GrammarError,
     PredicateError,
     PrefixPredicate,
     Regex,
     Vocabulary,
+    check_satisfiable,
     prefix_predicate,
 )
 from grammars.predicate_checks import Answers
@@ -182,6 +184,29 @@ def test_partial_functions_and_objects_can_be_sent() -> None:
     assert predicate.matches("a")
     assert (predicate & Choice(["ax", "b"])).matches("b")
     predicate.close()
+
+
+def test_a_search_does_not_ask_slow_predicates() -> None:
+    before = alone.calls
+    check_satisfiable(alone)
+    check_satisfiable(alone & Regex("a+"))
+    with pytest.raises(ContradictionError, match="no text satisfies Regex"):
+        check_satisfiable(alone & Regex("a+") & Regex("b+"))
+    assert alone.calls == before
+
+
+def test_an_interrupted_wait_leaves_the_pool_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(connections: Any, timeout: float | None) -> Any:
+        raise KeyboardInterrupt
+
+    matcher = alone.matcher(Vocabulary.of_bytes())
+    matcher.prefetch(b"TUV")
+    with monkeypatch.context() as patched:
+        patched.setattr("grammars.predicate_workers.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            matcher.allows(ord("W"))
+    assert matcher.allows(ord("V"))
+    assert matcher.allows(ord("W"))
 
 
 def undefined(text: str) -> bool:
