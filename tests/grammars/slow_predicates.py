@@ -33,6 +33,8 @@ def misbehave(text: str) -> bool:
             return None  # type: ignore[return-value]
         case "T":
             time.sleep(60)
+        case "L":
+            time.sleep(1.2)
     return "x" not in text
 
 

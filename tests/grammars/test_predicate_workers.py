@@ -6,6 +6,7 @@ import multiprocessing
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -123,6 +124,15 @@ def test_a_lost_worker_costs_one_check(text: str, message: str) -> None:
     assert matcher.advance(ord("b"))
 
 
+def test_a_late_answer_is_none_even_if_nobody_waited() -> None:
+    matcher = hasty.matcher(Vocabulary.of_bytes())
+    assert matcher.advance(ord("b"))
+    matcher.prefetch(b"L")
+    time.sleep(1.6)
+    with pytest.raises(PredicateError, match="ran for more than its timeout of 1 s"):
+        matcher.allows(ord("L"))
+
+
 def test_announced_failures_are_raised_only_to_who_asks() -> None:
     matcher = hasty.matcher(Vocabulary.of_bytes())
     for _ in range(3):
@@ -146,6 +156,8 @@ def test_what_was_announced_and_not_begun_is_withdrawn(monkeypatch: pytest.Monke
     tokens = range(ord("a"), ord("x"))
     alone.close()  # a new worker takes a while, so that none of the checks has begun
     matcher.prefetch(tokens)
+    assert matcher.fork().advance(tokens[3])
+    assert not withdrawn
     assert matcher.advance(tokens[3])
     assert sorted(withdrawn) == [chr(token) for token in tokens]
     assert matcher.advance(ord("y"))
