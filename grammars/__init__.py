@@ -2,11 +2,21 @@
 
 from grammars.algebra import And, AnyText, check_satisfiable
 from grammars.choice import Choice
+from grammars.consistency import check_consistent
 from grammars.constraint import Constraint, Matcher
-from grammars.errors import ContradictionError, GrammarError, MatcherError, ParseError, PPLError
+from grammars.errors import (
+    ContradictionError,
+    GrammarError,
+    MatcherError,
+    ParseError,
+    PPLError,
+    PredicateError,
+)
+from grammars.incremental import Automaton, Incremental
 from grammars.json_schema import JsonSchema
 from grammars.lark import Lark
 from grammars.pinned import Pinned
+from grammars.predicate import PrefixPredicate, TextPredicate, prefix_predicate, text_predicate
 from grammars.regex import Regex
 from grammars.stop import StopMatcher
 from grammars.stop_scanner import StopScanner, stop_scanner
@@ -16,10 +26,12 @@ from grammars.vocabulary import Mask, Vocabulary, pack, unpack
 __all__ = [
     "And",
     "AnyText",
+    "Automaton",
     "Choice",
     "Constraint",
     "ContradictionError",
     "GrammarError",
+    "Incremental",
     "JsonSchema",
     "Lark",
     "Mask",
@@ -28,13 +40,19 @@ __all__ = [
     "PPLError",
     "ParseError",
     "Pinned",
+    "PredicateError",
+    "PrefixPredicate",
     "Regex",
     "StopMatcher",
     "StopScanner",
+    "TextPredicate",
     "Vocabulary",
+    "check_consistent",
     "check_satisfiable",
     "constraint_of",
     "pack",
+    "prefix_predicate",
     "stop_scanner",
+    "text_predicate",
     "unpack",
 ]

@@ -121,6 +121,11 @@ class Constraint(ABC):
         return
 
     @property
+    def slow(self) -> bool:
+        """Whether a check takes so long that `check_satisfiable` should not ask any."""
+        return False
+
+    @property
     def final_checks(self) -> tuple[str, ...]:
         """Names of the conditions that `accepts` enforces on complete texts because the matcher cannot."""
         return ()
