@@ -57,6 +57,9 @@ class And(Constraint):
 
     parts: tuple[Constraint, ...]
 
+    def __str__(self) -> str:
+        return " & ".join(map(str, self.parts))
+
     @staticmethod
     def of(*constraints: Constraint) -> Constraint:
         """Return the conjunction: nested ones flattened, repeated parts and `AnyText` dropped, order kept."""

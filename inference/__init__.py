@@ -11,6 +11,7 @@ from inference.estimators import AWRS
 from inference.infer import infer
 from inference.methods import SMC, Enumerate, Importance, Method, Rejection
 from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.report import PartReport, SiteReport
 
 __all__ = [
     "AWRS",
@@ -22,10 +23,12 @@ __all__ = [
     "Importance",
     "Method",
     "NoSurvivors",
+    "PartReport",
     "Posterior",
     "Ranked",
     "Rejection",
     "Sample",
+    "SiteReport",
     "Step",
     "TableLM",
     "Weighted",

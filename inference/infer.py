@@ -13,6 +13,7 @@ from inference.methods.base import Method
 from inference.methods.smc import SMC
 from inference.posterior import Posterior, Sample
 from inference.progress import progress_for
+from inference.report import reports
 from inference.runtime import Runtime
 from ppl.errors import InvalidArgument
 from ppl.program import Model, Program
@@ -72,7 +73,10 @@ def infer(
     with Runtime(awrs) as runtime, progress_for(progress) as shown:
         result = method.run(model, Rng(seed), runtime, shown)
         usage = runtime.sessions.usage
-    cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, time.perf_counter() - start)
+        sites = reports(runtime)
+    seconds, checks = time.perf_counter() - start, sum(site.checks for site in sites)
+    cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, seconds, checks)
+    model.measured = {site.address: site.lines() for site in sites}
     return Posterior(
         samples=_samples(result.particles, result.log_weights),
         log_evidence=result.log_evidence,
@@ -80,6 +84,7 @@ def infer(
         seed=seed,
         steps=tuple(result.steps),
         cost=cost,
+        sites=sites,
         no_survivors=None if result.last_death is None else str(result.last_death),
     )
 

@@ -207,6 +207,7 @@ class Site:
         self.awrs = awrs
         self.tally = Tally()
         constraint = plan.constraint
+        self.shown = str(plan.text) if constraint is None else f"{plan.text} & {constraint}"
         flat = constraint.parts if isinstance(constraint, And) else (constraint,)
         pieces = [piece for piece in flat if piece is not None]
         self._starts = [piece.matcher(plan.text.lm.vocabulary) for piece in pieces]
