@@ -24,6 +24,7 @@ from inference import SMC, load
 from inference.diagnostics import Step
 from inference.engines.transformers import TransformersEngine
 from inference.progress import Progress
+from inference.runtime import Runtime
 from inference.sessions import Sessions
 from ppl import program, sample
 from ppl.rng import Rng
@@ -82,9 +83,9 @@ def measure(lm: TransformersEngine, particles: int, context: int, ticks: int) ->
     """Return the times of a run whose prompt has `context` tokens."""
     prompt = tuple(range(1000, 1000 + context))  # words without sense: nobody ends, paths part at once
     target = Text(lm, prompt, "", (), max_tokens=ticks)
-    with Sessions() as sessions:
-        paired = Paired(Bare(lm, prompt, particles), sessions, particles)
-        SMC(particles).run(continuation(target), Rng(0), sessions, paired)
+    with Runtime() as runtime:
+        paired = Paired(Bare(lm, prompt, particles), runtime.sessions, particles)
+        SMC(particles).run(continuation(target), Rng(0), runtime, paired)
     ratios = [tick / bare for tick, bare in zip(paired.ticks, paired.passes, strict=True)]
     return {
         "particles": particles,

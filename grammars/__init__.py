@@ -3,11 +3,22 @@
 from grammars.algebra import And, AnyText, check_satisfiable
 from grammars.cfg import CFG
 from grammars.choice import Choice
+from grammars.consistency import check_consistent
 from grammars.constraint import Constraint, Matcher
-from grammars.errors import ContradictionError, GrammarError, MatcherError, ParseError, PPLError
+from grammars.errors import (
+    ContradictionError,
+    GrammarError,
+    MatcherError,
+    ParseError,
+    PPLError,
+    PredicateError,
+)
+from grammars.incremental import Automaton, Incremental
 from grammars.json_schema import JsonSchema
 from grammars.lark import Lark
 from grammars.pcfg import PCFG, PCFGState
+from grammars.pinned import Pinned
+from grammars.predicate import PrefixPredicate, TextPredicate, prefix_predicate, text_predicate
 from grammars.regex import Regex
 from grammars.rules import ByteSet, NonTerminal, Rule
 from grammars.stop import StopMatcher
@@ -20,11 +31,13 @@ __all__ = [
     "PCFG",
     "And",
     "AnyText",
+    "Automaton",
     "ByteSet",
     "Choice",
     "Constraint",
     "ContradictionError",
     "GrammarError",
+    "Incremental",
     "JsonSchema",
     "Lark",
     "Mask",
@@ -34,14 +47,21 @@ __all__ = [
     "PCFGState",
     "PPLError",
     "ParseError",
+    "Pinned",
+    "PredicateError",
+    "PrefixPredicate",
     "Regex",
     "Rule",
     "StopMatcher",
     "StopScanner",
+    "TextPredicate",
     "Vocabulary",
+    "check_consistent",
     "check_satisfiable",
     "constraint_of",
     "pack",
+    "prefix_predicate",
     "stop_scanner",
+    "text_predicate",
     "unpack",
 ]

@@ -57,6 +57,9 @@ class And(Constraint):
 
     parts: tuple[Constraint, ...]
 
+    def __str__(self) -> str:
+        return " & ".join(map(str, self.parts))
+
     @staticmethod
     def of(*constraints: Constraint) -> Constraint:
         """Return the conjunction: nested ones flattened, repeated parts and `AnyText` dropped, order kept."""
@@ -160,8 +163,9 @@ class AndMatcher(Matcher):
 def check_satisfiable(constraint: Constraint, *, budget: int = 256) -> None:
     """Search for a text of `constraint`, breadth first by bytes, and raise if there is none.
 
-    The search visits at most `budget` prefixes. It never raises for a constraint that has a text; it may miss
-    that one has none, where there are too many prefixes to exclude.
+    The search visits at most `budget` prefixes, and tries at most `budget` bytes where no exact mask tells which
+    may follow. Constraints that call themselves slow are left out. It never raises for a constraint that has a
+    text; it may miss that one has none, where there are too many prefixes to exclude.
 
     Raises
     ------
@@ -170,7 +174,12 @@ def check_satisfiable(constraint: Constraint, *, budget: int = 256) -> None:
     """
     if not isinstance(constraint, Constraint):
         raise GrammarError(f"not a constraint: {constraint!r}", hint="constraint_of(T) makes one of a type")
+    parts = constraint.parts if isinstance(constraint, And) else (constraint,)
+    constraint = And.of(
+        *(part for part in parts if not part.slow)
+    )  # a superset: if it is empty, so is the whole
     queue = deque([(b"", constraint.matcher(Vocabulary.of_bytes()))])
+    checks = 0
     for _ in range(budget):
         if not queue:
             names = constraint.parts if isinstance(constraint, And) else (constraint,)
@@ -184,6 +193,9 @@ def check_satisfiable(constraint: Constraint, *, budget: int = 256) -> None:
         mask = matcher.mask()
         allowed = range(256) if mask is None else map(int, unpack(mask, 256).nonzero()[0])
         for byte in allowed:
+            checks += not matcher.mask_is_exact
+            if checks > budget:
+                return
             following = matcher.fork()
             if following.consume(bytes([byte])):
                 queue.append((prefix + bytes([byte]), following))

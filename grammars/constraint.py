@@ -82,6 +82,7 @@ class Matcher(ABC):
 
         Changes no answer. By default nothing happens.
         """
+        return
 
 
 def text_bytes(text: str | bytes) -> bytes:
@@ -117,6 +118,12 @@ class Constraint(ABC):
 
     def prefetch(self, text: bytes) -> None:
         """Announce that `accepts` will soon be asked of `text`; see `Matcher.prefetch`."""
+        return
+
+    @property
+    def slow(self) -> bool:
+        """Whether a check takes so long that `check_satisfiable` should not ask any."""
+        return False
 
     @property
     def final_checks(self) -> tuple[str, ...]:
@@ -158,6 +165,18 @@ class Constraint(ABC):
             raise ParseError("`parse` reads a str, not bytes", hint="decode them first: data.decode()")
         if not self.matches(text):
             raise ParseError(f"{text!r} does not match {self}", hint="`.matches(text)` tells without raising")
+
+    def by_mask(self) -> Constraint:
+        """Return the same set, always enforced by its mask; see `Pinned`."""
+        from grammars.pinned import Pinned
+
+        return Pinned(self, "mask")
+
+    def by_check(self) -> Constraint:
+        """Return the same set, always enforced by checks of single tokens, never by its mask; see `Pinned`."""
+        from grammars.pinned import Pinned
+
+        return Pinned(self, "check")
 
     def __contains__(self, text: str | bytes) -> bool:
         return self.matches(text)

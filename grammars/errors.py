@@ -41,3 +41,21 @@ class ParseError(PPLError, ValueError):
 
 class MatcherError(PPLError, RuntimeError):
     """A matcher that ran out of its resource limits, or was asked to consume what it does not allow."""
+
+
+class PredicateError(PPLError, RuntimeError):
+    """A user's predicate that failed on a text: it raised, crashed, ran out of time or returned no bool.
+
+    An exception that the predicate raised is the `__cause__`.
+
+    Parameters
+    ----------
+    message, hint:
+        As of `PPLError`; the message shows the text, shortened if it is long.
+    text:
+        The text on which the predicate failed, in full; None if it was not yet asked about any.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, text: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.text = text

@@ -108,6 +108,26 @@ class StopMatcher(Matcher):
         return True
 
     @override
+    def confirms(self, token: int) -> bool:
+        """Ask the content matcher where the token neither completes nor begins a stop, else try the token."""
+        if self.mask_is_exact:
+            return True
+        if self._matcher is not None and self._is_plain(token):
+            return self._matcher.confirms(token)
+        return self.allows(token)
+
+    @override
+    def prefetch(self, tokens: Sequence[int]) -> None:
+        if self._matcher is not None:
+            self._matcher.prefetch([token for token in tokens if self._is_plain(token)])
+
+    def _is_plain(self, token: int) -> bool:
+        data, automaton = self.vocabulary.tokens[token], self.scanner.automaton
+        if not data or automaton.run(self._state, data):
+            return False
+        return not automaton.pending(automaton.after(self._state, data))
+
+    @override
     def mask(self) -> Mask | None:
         if self.finished:
             return np.zeros(self.vocabulary.words, dtype=np.uint32)
@@ -121,8 +141,8 @@ class StopMatcher(Matcher):
             for cut in self._complete_cuts(table, content, result):
                 ids = table.members[table.bounds[cut] : table.bounds[cut + 1]]
                 np.bitwise_or.at(result, ids // 32, np.uint32(1) << (ids % 32).astype(np.uint32))
-            if self._is_content(self._matcher, self._text):
-                result |= table.bare
+            if not self._matcher.mask_is_exact or self._is_content(self._matcher, self._text):
+                result |= table.bare  # where the mask is a superset anyway, the check asks when it is drawn
         for length, tokens in table.begun.items():
             if length in self._complete:
                 result |= tokens
@@ -147,6 +167,7 @@ class StopMatcher(Matcher):
     def _complete_cuts(self, table: StopTable, content: Mask, allowed: Mask) -> list[int]:
         """Return the cuts that are complete content and whose tokens are not all allowed already.
 
+        With an inexact mask a superset will do, since `confirms` asks: the cuts that may be complete content.
         Cuts whose head the content does not allow are dropped at once; each of the others is read on from the
         longest cut that it extends.
         """
@@ -155,9 +176,11 @@ class StopMatcher(Matcher):
             return []
         viable = (table.heads < 0) | _bits(content, np.maximum(table.heads, 0))
         useful = np.logical_or.reduceat(~_bits(allowed, table.members), table.bounds[:-1])
-        complete = []
+        complete: list[int] = []
         path: list[tuple[bytes, Matcher]] = [(b"", self._matcher)]
         blocked = b""
+        if not self._matcher.mask_is_exact:
+            return [int(cut) for cut in np.flatnonzero(viable & useful)]
         for cut in np.flatnonzero(viable & useful):
             part = table.cuts[cut]
             if blocked and part.startswith(blocked):

@@ -7,11 +7,14 @@ from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
 from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
+from inference.estimators import AWRS
 from inference.infer import infer
 from inference.methods import SMC, Enumerate, Importance, Method, Rejection
 from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.report import PartReport, SiteReport
 
 __all__ = [
+    "AWRS",
     "SMC",
     "BoundExceeded",
     "BudgetExceeded",
@@ -20,10 +23,12 @@ __all__ = [
     "Importance",
     "Method",
     "NoSurvivors",
+    "PartReport",
     "Posterior",
     "Ranked",
     "Rejection",
     "Sample",
+    "SiteReport",
     "Step",
     "TableLM",
     "Weighted",

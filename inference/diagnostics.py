@@ -50,12 +50,15 @@ class Cost:
         Tokens that language models evaluated: shared prompts and equal contexts count once.
     seconds:
         Wall time.
+    checks:
+        Checks of single tokens by rejection sampling, each distinct pair of text and token once.
     """
 
     tokens: int
     lm_calls: int
     lm_tokens: int
     seconds: float
+    checks: int = 0
 
     @property
     def tokens_per_second(self) -> float:
@@ -63,7 +66,8 @@ class Cost:
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
+        checks = f"{self.checks} checks, " if self.checks else ""
         return (
-            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, "
+            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {checks}"
             f"{self.seconds:.1f} s, {self.tokens_per_second:.0f} tokens/s"
         )

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from inference.diagnostics import Cost
+from inference.estimators import AWRS
 from inference.methods.base import Method
 from inference.methods.smc import SMC
 from inference.posterior import Posterior, Sample
 from inference.progress import progress_for
-from inference.sessions import Sessions
+from inference.report import reports
+from inference.runtime import Runtime
 from ppl.errors import InvalidArgument
 from ppl.program import Model, Program
 from ppl.rng import Rng
@@ -21,7 +23,12 @@ R = TypeVar("R")
 
 
 def infer(
-    model: Model[R], method: Method | None = None, *, seed: int = 0, progress: bool | None = None
+    model: Model[R],
+    method: Method | None = None,
+    *,
+    seed: int = 0,
+    awrs: AWRS | None = None,
+    progress: bool | None = None,
 ) -> Posterior[R]:
     """Return the posterior of `model` as weighted samples with an estimate of the evidence.
 
@@ -32,7 +39,10 @@ def infer(
     method:
         `SMC()` by default; `Enumerate`, `Importance`, `Rejection`.
     seed:
-        All randomness follows from it: same seed, engine and versions, same result.
+        All randomness follows from it: same seed, engine and versions, same result. (Where masks or checks take
+        long, the choice between them follows measured times; pin it with `c.by_mask()` or `c.by_check()`.)
+    awrs:
+        How adaptive weighted rejection sampling spends its checks, see `AWRS`.
     progress:
         Show a line of progress; by default only if standard error is a terminal.
 
@@ -57,11 +67,16 @@ def infer(
         raise InvalidArgument(f"method={method!r}", hint="for example method=SMC(particles=16)")
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise InvalidArgument(f"seed={seed!r}", hint="an integer of at least 0")
+    if awrs is not None and not isinstance(awrs, AWRS):
+        raise InvalidArgument(f"awrs={awrs!r}", hint="for example awrs=AWRS(max_accepts=3)")
     seed, start = int(seed), time.perf_counter()
-    with Sessions() as sessions, progress_for(progress) as shown:
-        result = method.run(model, Rng(seed), sessions, shown)
-        usage = sessions.usage
-    cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, time.perf_counter() - start)
+    with Runtime(awrs) as runtime, progress_for(progress) as shown:
+        result = method.run(model, Rng(seed), runtime, shown)
+        usage = runtime.sessions.usage
+        sites = reports(runtime)
+    seconds, checks = time.perf_counter() - start, sum(site.checks for site in sites)
+    cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, seconds, checks)
+    model.measured = {site.address: site.lines() for site in sites}
     return Posterior(
         samples=_samples(result.particles, result.log_weights),
         log_evidence=result.log_evidence,
@@ -69,6 +84,7 @@ def infer(
         seed=seed,
         steps=tuple(result.steps),
         cost=cost,
+        sites=sites,
         no_survivors=None if result.last_death is None else str(result.last_death),
     )
 

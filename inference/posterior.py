@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
+from inference.report import SiteReport
 from inference.weights import Floats, effective_sample_size, normalise
 from ppl.errors import InvalidArgument
 from ppl.fiber import Raised
@@ -64,6 +65,8 @@ class Posterior(Generic[R]):
         The ticks, see `Step`.
     cost:
         What was spent, see `Cost`.
+    sites:
+        What was measured at each text site, see `SiteReport`.
 
     All that reads samples raises `NoSurvivors` where there are none.
     """
@@ -77,6 +80,7 @@ class Posterior(Generic[R]):
         steps: Sequence[Step],
         cost: Cost,
         no_survivors: str | None = None,
+        sites: Sequence[SiteReport] = (),
     ) -> None:
         self.samples = tuple(samples)
         self.log_evidence = log_evidence
@@ -84,7 +88,12 @@ class Posterior(Generic[R]):
         self.seed = seed
         self.steps = tuple(steps)
         self.cost = cost
+        self.sites = tuple(sites)
         self._no_survivors = no_survivors
+
+    def explain(self) -> str:
+        """Return what the run measured at each text site: kernels, masks and checks, their cost, the weights."""
+        return "\n".join(map(str, self.sites)) or "the program drew no text"
 
     @property
     def weights(self) -> Floats:
@@ -188,6 +197,7 @@ class Posterior(Generic[R]):
             ],
             "steps": [asdict(s) | {"log_increment": _finite_or_none(s.log_increment)} for s in self.steps],
             "cost": asdict(self.cost),
+            "sites": [asdict(site) for site in self.sites],
         }
 
     @classmethod
@@ -213,7 +223,10 @@ class Posterior(Generic[R]):
         ]
         log_evidence = _or_minus_inf(data["log_evidence"])
         cost = Cost(**data["cost"])
-        return cls(samples, log_evidence, data["method"], data["seed"], steps, cost, data["no_survivors"])
+        sites = [SiteReport.from_dict(site) for site in data.get("sites", ())]
+        return cls(
+            samples, log_evidence, data["method"], data["seed"], steps, cost, data["no_survivors"], sites
+        )
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""

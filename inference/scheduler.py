@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,9 @@ from grammars.errors import PPLError
 from inference.engines.base import NextTokens
 from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
+from inference.runtime import Runtime
 from inference.scoring import log_densities
-from inference.sessions import Sessions
+from inference.site import Site
 from inference.text import TextState, decode_text
 from inference.weights import Floats, log_mean_exp
 from ppl.compiler.normal_form import FiniteForm, normal_form
@@ -40,8 +42,9 @@ Todo = list[tuple[int, Request]]
 
 @dataclass
 class _Group:
-    """A proposal and the particles it is for."""
+    """A proposal, the kernel that made it, and the particles it is for."""
 
+    kernel: KernelName
     proposal: Proposal
     particles: NDArray[np.int64]
 
@@ -59,9 +62,9 @@ class Scheduler:
         Number of tokens drawn so far, ends included.
     """
 
-    def __init__(self, model: Model[Any], size: int, rng: Rng, sessions: Sessions) -> None:
+    def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime) -> None:
         self.rng = rng
-        self.sessions = sessions
+        self.runtime = runtime
         self.particles = [Particle(model.fiber()) for _ in range(size)]
         self.log_weights: Floats = np.zeros(size)
         self.drawn = 0
@@ -80,11 +83,12 @@ class Scheduler:
     def propose(self) -> None:
         """Ask the language models, and multiply in the weights that are known before the draw."""
         self._groups = []
+        self.runtime.adapt()
         by_lm: defaultdict[LM, list[int]] = defaultdict(list)
         for i in self.live:
             by_lm[self._text(i).plan.text.lm].append(i)
         for lm, members in by_lm.items():
-            following = self.sessions[lm].next_tokens([self._text(i).context for i in members])
+            following = self.runtime.sessions[lm].next_tokens([self._text(i).context for i in members])
             by_kernel: defaultdict[KernelName, list[int]] = defaultdict(list)
             for position, i in enumerate(members):
                 by_kernel[self._text(i).kernel].append(position)
@@ -126,14 +130,16 @@ class Scheduler:
                 continue
             indices = group.particles[members].tolist()
             states = [self._text(i) for i in indices]
-            tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
+            with self._located(indices[0]):
+                tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
             self.drawn += len(tokens)
+            self._tally(group.kernel, states, log_weights)
             for i, state, token, w in zip(
                 indices, states, tokens.tolist(), log_weights.tolist(), strict=True
             ):
                 self.log_weights[i] += w
                 if self.log_weights[i] == -np.inf:
-                    self._kill(i, "the drawn token failed the constraint's check")
+                    self._kill(i, _rejected(state))
                     continue
                 state.advance(token)
                 if state.finished:
@@ -159,7 +165,7 @@ class Scheduler:
                     waiting.append((i, request))
                 else:
                     queue += reversed(self._handle(i, request))
-            densities = log_densities([request for _, request in waiting], self.sessions)
+            densities = log_densities([request for _, request in waiting], self.runtime.sessions)
             for (i, request), log_density in zip(waiting, densities, strict=True):
                 if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
                     todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
@@ -179,11 +185,9 @@ class Scheduler:
         form = normal_form(request.target)
         if isinstance(form, FiniteForm):
             return self._choose(i, form)
-        try:
-            particle.text = TextState.begin(plan_text(form))
-        except PPLError as error:
-            error.message = f"sample at {request.address}: {error.message}"
-            raise
+        with self._located(i):
+            plan = plan_text(form)
+            particle.text = TextState.begin(plan, self.runtime.site(request.address, plan))
         return []
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
@@ -205,11 +209,40 @@ class Scheduler:
         self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]
     ) -> None:
         states = [self._text(i) for i in members]
-        proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
+        with self._located(int(members[0])):
+            proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
         self.log_weights[members] += proposal.log_weights
+        if kernel == "masked":
+            self._tally_masses(states, proposal.log_weights)
         for i in members[np.isneginf(proposal.log_weights)].tolist():
             self._kill(i, _dead_end(self._text(i)))
-        self._groups.append(_Group(proposal, members))
+        self._groups.append(_Group(kernel, proposal, members))
+
+    def _tally(self, kernel: KernelName, states: Sequence[TextState], log_weights: Floats) -> None:
+        """Take note of drawn tokens, and of weights that the draws made."""
+        for site, chosen in _by_site(states).items():
+            site.tally.tokens += len(chosen)
+            site.tally.kernels[kernel] += len(chosen)
+            if kernel == "awrs":
+                site.tally.weigh(log_weights[chosen])
+
+    def _tally_masses(self, states: Sequence[TextState], log_masses: Floats) -> None:
+        """Take note of the allowed masses of a masked move."""
+        for site, chosen in _by_site(states).items():
+            site.tally.mass += float(np.exp(log_masses[chosen]).sum())
+            site.tally.weigh(log_masses[chosen])
+
+    @contextmanager
+    def _located(self, i: int) -> Iterator[None]:
+        """Name particle i's site in errors that a check raises."""
+        try:
+            yield
+        except PPLError as error:
+            request = self.particles[i].fiber.pending
+            assert request is not None
+            assert not isinstance(request, Finished)
+            error.message = f"sample at {request.address}: {error.message}"
+            raise
 
     def _add_weight(self, i: int, log_weight: float, reason: str) -> bool:
         total = float(self.log_weights[i]) + log_weight
@@ -245,6 +278,17 @@ class Scheduler:
         except ProgramError as error:
             error.message = f"particle {i}: {error.message}"
             raise
+
+
+def _by_site(states: Sequence[TextState]) -> dict[Site, list[int]]:
+    sites: defaultdict[Site, list[int]] = defaultdict(list)
+    for k, state in enumerate(states):
+        sites[state.site].append(k)
+    return sites
+
+
+def _rejected(state: TextState) -> str:
+    return f"no token that was drawn and checked may come next under {state.plan.constraint}"
 
 
 def _dead_end(state: TextState) -> str:

@@ -6,7 +6,8 @@ answers what kernels ask: which tokens may come, does this one pass, is the text
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from grammars.stop import StopMatcher
 from grammars.stop_scanner import START, StopScanner, stop_scanner
 from grammars.vocabulary import Mask, Vocabulary
 from inference.engines.base import Context
+from inference.estimators import AWRS
+from inference.site import Site
 from ppl.compiler.plan import KernelName, TextPlan
 
 
@@ -23,25 +26,26 @@ class TextState:
     """The state of one text site of one particle; `finished` once the end was drawn."""
 
     plan: TextPlan
+    site: Site
     context: Context
     matcher: Matcher | None
     scanner: StopScanner | None
     scan: int = START
+    data: bytes = b""
+    """What the tokens so far spell."""
     finished: bool = False
     _content: bytes = b""
 
     @classmethod
-    def begin(cls, plan: TextPlan) -> TextState:
-        """Return the state before the first token."""
-        text = plan.text
-        vocabulary = text.lm.vocabulary
-        scanner = stop_scanner(vocabulary, text.stop) if text.stop else None
-        matcher = None
-        if plan.constraint is not None:
-            matcher = plan.constraint.matcher(vocabulary)
-            if scanner is not None:
-                matcher = StopMatcher(matcher, plan.constraint.accepts, scanner)
-        return cls(plan, Context(text.prompt), matcher, scanner)
+    def begin(cls, plan: TextPlan, site: Site | None = None) -> TextState:
+        """Return the state before the first token; a site of its own is made for it if none is given."""
+        site = Site(plan, AWRS()) if site is None else site
+        text, matcher = plan.text, site.matcher()
+        scanner = stop_scanner(text.lm.vocabulary, text.stop) if text.stop else None
+        if matcher is not None and scanner is not None:
+            assert plan.constraint is not None
+            matcher = StopMatcher(matcher, plan.constraint.accepts, scanner)
+        return cls(plan, site, Context(text.prompt), matcher, scanner)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -56,30 +60,49 @@ class TextState:
     @property
     def kernel(self) -> KernelName:
         """The kernel of the next move: at the limit an unconstrained text is masked, too."""
-        return "masked" if self.plan.kernel == "direct" and self.at_limit else self.plan.kernel
+        if self.matcher is None:
+            return "masked" if self.at_limit else "direct"
+        return "masked" if self.matcher.mask_is_exact else "awrs"
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """What `allowed` depends on: texts with equal keys have equal masks."""
+        return id(self.site), self.at_limit, self.data
 
     def allowed(self) -> Mask:
-        """Return the packed mask of what may come next, the end included."""
+        """Return the packed mask of what may come next, the end included.
+
+        Where the kernel is "awrs" it may hold more: ask `passes` of what is drawn.
+        """
         mask = None if self.matcher is None else self.matcher.mask()
         if mask is None:
             mask = self.vocabulary.text_mask.copy()
         if self.at_limit:
             mask &= self._terminators()
-        if self._may_end():
+        if self.kernel == "awrs" or self._may_end():
             end = self.vocabulary.end
             mask[end // 32] |= np.uint32(1 << (end % 32))
         return mask
 
     def passes(self, token: int) -> bool:
-        """Return whether `token`, which `allowed` may have let through on a part of the constraint, may come."""
-        if self.matcher is None or token == self.vocabulary.end:
+        """Return whether `token`, which `allowed` holds, may come."""
+        if self.matcher is None:
             return True
-        return self.matcher.allows(token)
+        return self._may_end() if token == self.vocabulary.end else self.matcher.confirms(token)
+
+    def prefetch(self, token: int) -> None:
+        """Announce that `passes` will soon be asked of `token`."""
+        if self.matcher is None or self.plan.constraint is None:
+            return
+        if token == self.vocabulary.end:
+            self.plan.constraint.prefetch(self.data)
+        else:
+            self.matcher.prefetch([token])
 
     def advance(self, token: int) -> None:
         """Write `token`, which may come next."""
         if token == self.vocabulary.end:
-            self._finish(self.vocabulary.decode(self.context.generated()))
+            self._finish(self.data)
             return
         end = None
         if self.scanner is not None:
@@ -87,22 +110,19 @@ class TextState:
         if self.matcher is not None and not self.matcher.advance(token):
             raise AssertionError(f"token {token} was drawn but is not allowed after {self.content!r}")
         self.context = self.context.extend(token)
+        before, self.data = len(self.data), self.data + (self.vocabulary.tokens[token] or b"")
         if end is not None:
-            ids = self.context.generated()
-            before = len(self.vocabulary.decode(ids[:-1]))
-            self._finish(self.vocabulary.decode(ids)[: before + end])
+            self._finish(self.data[: before + end])
 
     @property
     def content(self) -> bytes:
         """The text so far; once finished, without the stop string."""
-        return self._content if self.finished else self.vocabulary.decode(self.context.generated())
+        return self._content if self.finished else self.data
 
     def fork(self) -> TextState:
         """Return an independent copy."""
         matcher = None if self.matcher is None else self.matcher.fork()
-        return TextState(
-            self.plan, self.context, matcher, self.scanner, self.scan, self.finished, self._content
-        )
+        return replace(self, matcher=matcher)
 
     def _finish(self, content: bytes) -> None:
         self.finished, self._content = True, content
@@ -110,7 +130,7 @@ class TextState:
     def _may_end(self) -> bool:
         if self.matcher is None or self.plan.constraint is None:
             return True
-        return self.matcher.is_accepting() and self.plan.constraint.accepts(self.content)
+        return self.matcher.is_accepting() and self.plan.constraint.accepts(self.data)
 
     def _terminators(self) -> Mask:
         if self.scanner is None:

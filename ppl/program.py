@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from ppl.errors import InvalidArgument
@@ -50,6 +50,8 @@ class Model(Generic[R]):
         self.program = program
         self.args = args
         self.kwargs = kwargs
+        self.measured: Mapping[str, Sequence[str]] = {}
+        """What the latest run measured, as lines of text by the site's address; `explain` shows them."""
 
     def run(self) -> R:
         """Call the function; for a driver that handles its requests."""
@@ -63,7 +65,8 @@ class Model(Generic[R]):
         """Return what the compiler chooses at each site, and why, as a printable table.
 
         The sites of a program depend on what is drawn, so it is walked once: each text is drawn by the site's
-        own kernel without weights, conditions count as true. The sites listed are those of this walk.
+        own kernel without weights, conditions count as true. The sites listed are those of this walk. Once this
+        model has been run, the table also says what the latest run measured at them.
         """
         from ppl.compiler.explain import explain
 

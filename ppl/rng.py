@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ppl.errors import InvalidArgument
+from ppl.successive import BLOCK, BlockwiseDraws, SuccessiveDraws, invert
 
 Edges = Sequence[float] | NDArray[np.float64]
-
-_BLOCK = 256
 
 
 class Rng:
@@ -55,6 +54,18 @@ class Rng:
             )
         return drawn
 
+    def without_replacement(self, logits: Tensor, rows: NDArray[np.int64]) -> SuccessiveDraws:
+        """Return draws without replacement, made on request, for each entry of `rows`; see `SuccessiveDraws`.
+
+        Parameters
+        ----------
+        logits:
+            (U, V) unnormalised log-probabilities. Not changed, and not to be changed while drawing.
+        rows:
+            (n,) the row that each member draws from; members are independent.
+        """
+        return BlockwiseDraws(logits, rows, self._generator.random)
+
     def uniform(self, edges: Edges) -> float:
         """Draw from the uniform distribution on [0, 1).
 
@@ -69,24 +80,13 @@ def inverse_cdf(logits: Tensor, rows: Tensor, uniforms: Tensor) -> Tensor:
 
     Sums over blocks of 256 indices find the block, a sum inside it the index: one pass over the (U, V) masses
     and nothing of size (n, V), where a library multinomial needs several passes per draw. Accumulation is in
-    float64. The strict comparison never lands on an index of mass 0; the clamp serves uniforms so near 1 that
-    rounding carries them past the last mass. The index of a row without finite mass is negative.
+    float64. The index of a row without finite mass is negative.
     """
     masses = (logits - logits.amax(dim=-1, keepdim=True)).exp_()
-    masses = torch.nn.functional.pad(masses, (0, -masses.shape[-1] % _BLOCK))
-    blocks = masses.view(len(masses), -1, _BLOCK)
+    masses = torch.nn.functional.pad(masses, (0, -masses.shape[-1] % BLOCK))
+    blocks = masses.view(len(masses), -1, BLOCK)
     rows, uniforms = rows.to(logits.device), uniforms.to(logits.device)
-    block, rest = _invert(blocks.sum(dim=-1).double().cumsum(dim=-1)[rows], uniforms)
+    block, rest = invert(blocks.sum(dim=-1).double().cumsum(dim=-1)[rows], uniforms)
     within = blocks[rows, block].double().cumsum(dim=-1)
-    index, _ = _invert(within, rest / within[:, -1])
-    return torch.where(within[:, -1] > 0.0, block * _BLOCK + index, -1)
-
-
-def _invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for each row of (n, k) cumulative masses, the cell of `uniform` * total, and the rest inside it."""
-    total = cumulative[:, -1:]
-    target = uniforms[:, None] * total
-    last = (cumulative < total).sum(dim=-1)
-    cell = torch.minimum((cumulative <= target).sum(dim=-1), last)
-    before = torch.where(cell > 0, cumulative.gather(1, (cell - 1).clamp(min=0)[:, None])[:, 0], 0.0)
-    return cell, (target[:, 0] - before).clamp(min=0.0)
+    index, _ = invert(within, rest / within[:, -1])
+    return torch.where(within[:, -1] > 0.0, block * BLOCK + index, -1)

@@ -6,7 +6,7 @@ end is an ordinary symbol of A. Locally masked decoding is this kernel with the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
@@ -19,13 +19,16 @@ from inference.weights import log_masses
 
 
 def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
-    """Propose from the allowed tokens; equal pairs of distribution and mask are computed once."""
+    """Propose from the allowed tokens; equal texts share a mask, equal pairs of distribution and mask a row."""
+    seen: dict[tuple[Hashable, ...], Mask] = {}
     index: dict[tuple[int, bytes], int] = {}
     masks: list[Mask] = []
     sources: list[int] = []
     rows = np.empty(len(states), dtype=np.int64)
     for i, state in enumerate(states):
-        mask = state.allowed()
+        mask = seen.get(state.key)
+        if mask is None:
+            mask = seen[state.key] = state.allowed()
         source = int(following.rows[i])
         row = index.setdefault((source, mask.tobytes()), len(masks))
         if row == len(masks):

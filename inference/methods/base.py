@@ -12,7 +12,7 @@ import numpy as np
 from inference.diagnostics import Step
 from inference.particle import Death, Particle
 from inference.progress import Progress
-from inference.sessions import Sessions
+from inference.runtime import Runtime
 from inference.weights import Floats
 from ppl.errors import InvalidArgument
 from ppl.program import Model
@@ -51,8 +51,8 @@ class Method(ABC):
     """An inference algorithm with its parameters: an immutable value, usable for any number of runs."""
 
     @abstractmethod
-    def run(self, model: Model[Any], rng: Rng, sessions: Sessions, progress: Progress) -> Result:
-        """Run on `model`; all randomness comes from `rng`, all language-model calls go through `sessions`."""
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
+        """Run on `model`; all randomness comes from `rng`, all language-model calls go through `runtime.sessions`."""
 
 
 def require_positive(name: str, value: int) -> None:

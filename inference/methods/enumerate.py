@@ -20,8 +20,8 @@ from inference.errors import BudgetExceeded
 from inference.kernels import Proposal
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
+from inference.runtime import Runtime
 from inference.scheduler import Scheduler, Todo
-from inference.sessions import Sessions
 from inference.weights import effective_sample_size, log_sum_exp
 from ppl.compiler.normal_form import FiniteForm
 from ppl.program import Model
@@ -43,9 +43,9 @@ class Enumerate(Method):
     def __post_init__(self) -> None:
         require_positive("max_paths", self.max_paths)
 
-    def run(self, model: Model[Any], rng: Rng, sessions: Sessions, progress: Progress) -> Result:
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Follow every path to its end."""
-        scheduler = _Branching(model, rng, sessions, self.max_paths)
+        scheduler = _Branching(model, rng, runtime, self.max_paths)
         try:
             scheduler.start()
             steps: list[Step] = []
@@ -72,8 +72,8 @@ class Enumerate(Method):
 class _Branching(Scheduler):
     """A scheduler that follows all outcomes of a move instead of drawing one."""
 
-    def __init__(self, model: Model[Any], rng: Rng, sessions: Sessions, max_paths: int) -> None:
-        super().__init__(model, 1, rng, sessions)
+    def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime, max_paths: int) -> None:
+        super().__init__(model, 1, rng, runtime)
         self._max_paths = max_paths
 
     def branch(self) -> None:
@@ -109,7 +109,7 @@ class _Branching(Scheduler):
 
     def _write(self, i: int, token: int) -> Todo:
         state = self._text(i)
-        if state.kernel == "checked" and not state.passes(token):
+        if state.kernel == "awrs" and not state.passes(token):
             self._add_weight(i, -np.inf, "the token failed the constraint's check")
             return []
         state.advance(token)

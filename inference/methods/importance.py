@@ -14,7 +14,7 @@ from typing import Any
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.smc import SMC
 from inference.progress import Progress
-from inference.sessions import Sessions
+from inference.runtime import Runtime
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -34,6 +34,6 @@ class Importance(Method):
     def __post_init__(self) -> None:
         require_positive("particles", self.particles)
 
-    def run(self, model: Model[Any], rng: Rng, sessions: Sessions, progress: Progress) -> Result:
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the population to its end."""
-        return SMC(self.particles, ess_threshold=0.0).run(model, rng, sessions, progress)
+        return SMC(self.particles, ess_threshold=0.0).run(model, rng, runtime, progress)

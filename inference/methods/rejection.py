@@ -22,7 +22,7 @@ from inference.methods.base import Method, Result, require_positive
 from inference.methods.importance import Importance
 from inference.particle import Death, Particle
 from inference.progress import Progress
-from inference.sessions import Sessions
+from inference.runtime import Runtime
 from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
@@ -55,7 +55,7 @@ class Rejection(Method):
         if not math.isfinite(self.log_bound):
             raise InvalidArgument(f"log_bound={self.log_bound}", hint="a finite number of nats")
 
-    def run(self, model: Model[Any], rng: Rng, sessions: Sessions, progress: Progress) -> Result:
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Make all attempts, in batches."""
         kept: list[Particle] = []
         steps: list[Step] = []
@@ -63,7 +63,7 @@ class Rejection(Method):
         last_death: Death | str | None = None
         for start in range(0, self.attempts, self.batch):
             size = min(self.batch, self.attempts - start)
-            result = Importance(size).run(model, rng, sessions, progress)
+            result = Importance(size).run(model, rng, runtime, progress)
             steps += result.steps
             drawn += result.drawn
             last_death = result.last_death or last_death

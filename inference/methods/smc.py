@@ -23,8 +23,8 @@ from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.resampling import SCHEMES, Scheme, resample
+from inference.runtime import Runtime
 from inference.scheduler import Scheduler
-from inference.sessions import Sessions
 from inference.weights import effective_sample_size, log_mean_exp, normalise
 from ppl.errors import InvalidArgument
 from ppl.program import Model
@@ -58,9 +58,9 @@ class SMC(Method):
         if self.resampling not in SCHEMES:
             raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
 
-    def run(self, model: Model[Any], rng: Rng, sessions: Sessions, progress: Progress) -> Result:
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the population to its end."""
-        scheduler = Scheduler(model, self.particles, rng, sessions)
+        scheduler = Scheduler(model, self.particles, rng, runtime)
         try:
             scheduler.start()
             steps: list[Step] = []

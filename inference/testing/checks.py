@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from inference.engines.base import NextTokens
+from inference.estimators import AWRS
 from inference.kernels import Kernel
 from inference.methods.base import Method, Result
 from inference.progress import Progress
 from inference.resampling import Scheme, resample
+from inference.runtime import Runtime
 from inference.sessions import Sessions
 from inference.testing.enum_rng import expectation
 from inference.testing.oracle import Measure, measure, target_measure
@@ -31,7 +33,12 @@ TOLERANCE = 1e-10
 
 
 def check_unbiased(
-    model: Model[Any], method: Method, *, tolerance: float = TOLERANCE, max_paths: int = 100_000
+    model: Model[Any],
+    method: Method,
+    *,
+    awrs: AWRS | None = None,
+    tolerance: float = TOLERANCE,
+    max_paths: int = 100_000,
 ) -> None:
     """Check that `method` is unbiased for `model`: E[Ẑ] = Z, and E[Ẑ Σ W_i 1{x_i = x}] = γ(x) for each value x.
 
@@ -40,7 +47,7 @@ def check_unbiased(
     """
     expected: dict[Any, float] = {**measure(model), _EVIDENCE: 0.0}
     expected[_EVIDENCE] = math.fsum(expected.values())
-    actual = expectation(lambda rng: _estimate(model, method, rng), max_paths=max_paths)
+    actual = expectation(lambda rng: _estimate(model, method, awrs, rng), max_paths=max_paths)
     _compare(actual, expected, f"{method!r} on {model!r}", tolerance)
 
 
@@ -115,14 +122,14 @@ def check_replay(model: Model[Any], rng: Rng) -> None:
 _EVIDENCE = object()
 
 
-def _run(model: Model[Any], method: Method, rng: Rng) -> Result:
-    with Sessions() as sessions:
-        return method.run(model, rng, sessions, Progress())
+def _run(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) -> Result:
+    with Runtime(awrs) as runtime:
+        return method.run(model, rng, runtime, Progress())
 
 
-def _estimate(model: Model[Any], method: Method, rng: Rng) -> Measure:
+def _estimate(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) -> Measure:
     """Return one run's estimate of the measure, Ẑ Σ W_i 1{x_i}, and of the evidence, Ẑ."""
-    result = _run(model, method, rng)
+    result = _run(model, method, awrs, rng)
     estimate: Measure = {_EVIDENCE: math.exp(result.log_evidence)}
     if result.log_evidence > -math.inf:
         weights = normalise(result.log_weights)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grammars.errors import PPLError
-from inference.weights import normalise
+from inference.weights import log_sum_exp, normalise
 from ppl.rng import Edges, Rng
+from ppl.successive import Draw, SuccessiveDraws
 
 T = TypeVar("T")
 
@@ -41,6 +42,10 @@ class EnumRng(Rng):
         table = logits.double().cpu().numpy()
         return np.array([self._draw(normalise(table[row])) for row in rows], dtype=np.int64)
 
+    def without_replacement(self, logits: Tensor, rows: NDArray[np.int64]) -> SuccessiveDraws:
+        """Enumerate each draw when it is asked for, over the indices that are left."""
+        return _EnumeratedDraws(self, logits.double().cpu().numpy()[rows])
+
     def uniform(self, edges: Edges) -> float:
         """Enumerate the cells of the partition at `edges`; the draw is the middle of its cell."""
         inner = sorted({float(e) for e in edges if 0.0 < e < 1.0})
@@ -58,6 +63,24 @@ class EnumRng(Rng):
         index = int(support[choice])
         self.probability *= float(probabilities[index])
         return index
+
+
+class _EnumeratedDraws(SuccessiveDraws):
+    """Successive draws by an `EnumRng`, in the plainest way."""
+
+    def __init__(self, rng: EnumRng, logits: NDArray[np.float64]) -> None:
+        self._rng, self._logits = rng, logits
+
+    def next(self, members: Sequence[int]) -> list[Draw]:
+        return [self._draw(self._logits[i]) for i in members]
+
+    def _draw(self, left: NDArray[np.float64]) -> Draw:
+        before = log_sum_exp(left)
+        if before == -np.inf:
+            return Draw(-1, -np.inf, -np.inf, -np.inf)
+        token = self._rng._draw(normalise(left))
+        mass, left[token] = float(left[token]), -np.inf
+        return Draw(token, mass, before, log_sum_exp(left))
 
 
 def paths(run: Callable[[Rng], T], *, max_paths: int = 1_000_000) -> Iterator[tuple[float, T]]:

@@ -12,6 +12,7 @@ import numpy as np
 from grammars.choice import Choice
 from grammars.regex import Regex
 from inference.engines.table import TableLM
+from inference.estimators import AWRS
 from inference.methods import SMC, Enumerate, Importance, Rejection
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
@@ -55,7 +56,23 @@ def dead_ends() -> str:
     return text
 
 
+@program
+def rejected() -> str:
+    """A mask and a check together, with a stop: the mask lets through what the check rejects."""
+    text: str = sample(LM("r", max_tokens=2, stop="bb") & Regex("[ab]{1,2}") & Regex("b?a?").by_check())
+    factor(0.4 if text == "b" else 0.0)
+    return text
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
+
+AWRS_SETTINGS = (
+    AWRS(),
+    AWRS(max_accepts=1),
+    AWRS(max_rejects=1),
+    AWRS(2, 2, "counts"),
+    AWRS(3, None, "counts"),
+)
 
 
 def check_method(method: Method) -> None:
@@ -71,6 +88,9 @@ def run_suite() -> None:
     for model in MODELS:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
+    for awrs in AWRS_SETTINGS:
+        check_unbiased(rejected(), Enumerate(), awrs=awrs)
+        check_unbiased(rejected(), Importance(1), awrs=awrs)
     check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))

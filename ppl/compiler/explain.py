@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ class SiteExplanation:
     kernel: str
     reason: str
     example: str
+    rules: tuple[str, ...] = ()
+    measured: Sequence[str] = ()
 
 
 @dataclass
@@ -42,10 +45,13 @@ class Explanation:
             lines += [
                 f"  {i}. {site.address}",
                 f"       target   {site.form}",
+                *([f"       rules    {', '.join(dict.fromkeys(site.rules))}"] if site.rules else []),
                 f"       kernel   {site.kernel}: {site.reason}",
             ]
             if site.example:
                 lines.append(f"       example  {site.example}")
+            for k, line in enumerate(site.measured):
+                lines.append(f"       {'measured' if k == 0 else '        '} {line}")
         return "\n".join([*lines, f"  {self.ended}"])
 
 
@@ -55,7 +61,7 @@ def explain(model: Model[Any], seed: int) -> Explanation:
     try:
         request = fiber.start()
         while not isinstance(request, Finished):
-            request = _visit(request, fiber, explanation, rng)
+            request = _visit(request, fiber, explanation, rng, model.measured)
         explanation.ended = f"returned {request.value!r}"
     except ProgramError as error:
         explanation.ended = f"stopped there: with these examples the program raised {error.__cause__!r}"
@@ -66,9 +72,15 @@ def explain(model: Model[Any], seed: int) -> Explanation:
     return explanation
 
 
-def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -> Request:
+def _visit(
+    request: Request,
+    fiber: Fiber,
+    explanation: Explanation,
+    rng: Rng,
+    measured: Mapping[str, Sequence[str]],
+) -> Request:
     if isinstance(request, Draw):
-        return fiber.answer(_draw(request, explanation, rng))
+        return fiber.answer(_draw(request, explanation, rng, measured.get(str(request.address), ())))
     if isinstance(request, Observe):
         form = normal_form(request.target)
         finite = isinstance(form, FiniteForm)
@@ -92,7 +104,7 @@ def _visit(request: Request, fiber: Fiber, explanation: Explanation, rng: Rng) -
     return fiber.answer()
 
 
-def _draw(request: Draw, explanation: Explanation, rng: Rng) -> Any:
+def _draw(request: Draw, explanation: Explanation, rng: Rng, measured: Sequence[str]) -> Any:
     """List the site, whatever becomes of its example; return the example."""
     form, address = normal_form(request.target), f"sample at {request.address}"
     if isinstance(form, FiniteForm):
@@ -104,7 +116,9 @@ def _draw(request: Draw, explanation: Explanation, rng: Rng) -> Any:
         explanation.sites.append(SiteExplanation(address, str(form), "exact", reason, repr(outcome)))
         return outcome
     plan = plan_text(form)
-    explanation.sites.append(SiteExplanation(address, str(form), plan.kernel, plan.reason, ""))
+    explanation.sites.append(
+        SiteExplanation(address, str(form), plan.kernel, plan.reason, "", plan.rules, measured)
+    )
     outcome = form.text.lm.example(plan, rng)
     explanation.sites[-1] = replace(explanation.sites[-1], example=repr(outcome))
     return outcome

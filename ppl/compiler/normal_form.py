@@ -7,11 +7,11 @@ distribution is the finite measure of the values that satisfy the constraint.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from grammars.algebra import AnyText
 from grammars.constraint import Constraint
+from ppl.compiler.rules import STRUCTURAL, rewrite
 from ppl.errors import InvalidArgument
 from ppl.targets import Categorical, Constrained, Target, Text
 
@@ -22,6 +22,8 @@ class TextForm:
 
     text: Text
     constraint: Constraint | None
+    rules: tuple[str, ...] = field(default=(), compare=False)
+    """Names of the rewrite rules that led here."""
 
     def __str__(self) -> str:
         return str(self.text) if self.constraint is None else f"{self.text} & {self.constraint}"
@@ -43,16 +45,14 @@ NormalForm = TextForm | FiniteForm
 
 def normal_form(target: Target[Any]) -> NormalForm:
     """Return the normal form of `target`: the same measure."""
-    constraint: Constraint | None = None
-    while isinstance(target, Constrained):
-        if not isinstance(target.constraint, AnyText):
-            constraint = target.constraint if constraint is None else target.constraint & constraint
-        target = target.target
-    if isinstance(target, Text):
-        return TextForm(target, constraint)
-    if isinstance(target, Categorical):
-        return _finite(target, constraint)
-    raise InvalidArgument(f"{type(target).__name__} is not a target that can be sampled or observed")
+    target, rules = rewrite(target, STRUCTURAL)
+    constraint = target.constraint if isinstance(target, Constrained) else None
+    base = target.target if isinstance(target, Constrained) else target
+    if isinstance(base, Text):
+        return TextForm(base, constraint, rules)
+    if isinstance(base, Categorical):
+        return _finite(base, constraint)
+    raise InvalidArgument(f"{type(base).__name__} is not a target that can be sampled or observed")
 
 
 def _finite(target: Categorical[Any], constraint: Constraint | None) -> FiniteForm:

@@ -1,30 +1,36 @@
 """Plan: which kernel draws a text site's tokens, and why.
 
-=======  =====================================================  =====================================
-kernel   when                                                   incremental weight
-=======  =====================================================  =====================================
-direct   one expert, nothing else                               1
-masked   every constraint offers an exact mask                  Z = allowed mass of the next token
-checked  some constraint offers only a check (or an inexact     Z · 1[the drawn token passes the check]
-         mask)
-=======  =====================================================  =====================================
+======  ======================================================  =========================================
+kernel  when                                                    incremental weight
+======  ======================================================  =========================================
+direct  one expert, nothing else                                1
+masked  every part of the constraint offers an exact mask       Z = allowed mass of the next token
+awrs    some part offers only a check (or an inexact mask)      Z · Ĉ, Z the mass that the masks leave and
+                                                                Ĉ an unbiased estimate of its share that
+                                                                passes the checks
+======  ======================================================  =========================================
 
-Whatever the kernel, at the length limit only the end is allowed and its probability is the weight.
+Whatever the kernel, at the length limit only the end is allowed and its probability is the weight. A part that
+offers both a mask and a check starts with the mask; a run may change that, see `inference.site`.
+
+A plan depends on the constraint and the vocabulary, not on the prompt: it is made once for each pair of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from grammars.algebra import check_satisfiable
+from grammars.algebra import And, check_satisfiable
 from grammars.cache import per_vocabulary
 from grammars.constraint import Constraint
+from grammars.pinned import Pinned
 from grammars.vocabulary import Vocabulary
 from ppl.compiler.normal_form import TextForm
-from ppl.targets import Text
+from ppl.compiler.rules import rewrite
+from ppl.targets import Constrained, Target, Text
 
-KernelName = Literal["direct", "masked", "checked"]
+KernelName = Literal["direct", "masked", "awrs"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,25 @@ class TextPlan:
 
     text: Text
     constraint: Constraint | None
+    """The constraint as rewritten: a conjunction of parts, or one."""
     kernel: KernelName
     reason: str
+    rules: tuple[str, ...] = field(default=(), compare=False)
+    """Names of the rewrite rules that were applied."""
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """What a constraint becomes over a vocabulary."""
+
+    constraint: Constraint
+    kernel: KernelName
+    reason: str
+    rules: tuple[str, ...]
+
+
+class _AnyTarget(Target[Any]):
+    """Stands for whatever is constrained: the rules do not look at it."""
 
 
 def plan_text(form: TextForm) -> TextPlan:
@@ -46,19 +69,37 @@ def plan_text(form: TextForm) -> TextPlan:
         If no text satisfies the constraint, as far as a bounded search shows (see `check_satisfiable`).
     """
     if form.constraint is None:
-        return TextPlan(
-            form.text, None, "direct", "one expert without constraints: its own draw has weight 1"
-        )
-    kernel, reason = _kernel_for(form.text.lm.vocabulary, form.constraint)
-    return TextPlan(form.text, form.constraint, kernel, reason)
+        reason = "one expert without constraints: its own draw has weight 1"
+        return TextPlan(form.text, None, "direct", reason, form.rules)
+    lowered = _lower(form.text.lm.vocabulary, form.constraint)
+    rules = form.rules + lowered.rules
+    return TextPlan(form.text, lowered.constraint, lowered.kernel, lowered.reason, rules)
 
 
 @per_vocabulary(limit=256)
-def _kernel_for(vocabulary: Vocabulary, constraint: Constraint) -> tuple[KernelName, str]:
-    """Return the kernel for a constraint over a vocabulary, and the reason."""
+def _lower(vocabulary: Vocabulary, constraint: Constraint) -> _Lowered:
+    """Return the constraint as rewritten, the kernel for it, the reason, and the rules."""
     check_satisfiable(constraint)
-    matcher, late = constraint.matcher(vocabulary), constraint.final_checks
+    rewritten, rules = rewrite(Constrained(_AnyTarget(), constraint))
+    assert isinstance(rewritten, Constrained)
+    constraint = rewritten.constraint
+    parts = constraint.parts if isinstance(constraint, And) else (constraint,)
+    checked = [part for part in parts if not _masks_exactly(vocabulary, part)]
+    late = constraint.final_checks
     at_end = f"; only complete texts show {', '.join(late)}" if late else ""
-    if matcher.mask() is not None and matcher.mask_is_exact:
-        return "masked", f"every constraint offers an exact mask{at_end}"
-    return "checked", f"part of the constraint offers only a check of single tokens{at_end}"
+    if not checked:
+        return _Lowered(constraint, "masked", f"every part offers an exact mask{at_end}", rules)
+    names = ", ".join(_short(part) for part in checked)
+    why = "pinned to checks" if all(isinstance(part, Pinned) for part in checked) else "no exact mask"
+    rest = "; masks for the rest" if len(checked) < len(parts) else ""
+    return _Lowered(constraint, "awrs", f"{why} for {names}{rest}{at_end}", rules)
+
+
+def _masks_exactly(vocabulary: Vocabulary, part: Constraint) -> bool:
+    matcher = part.matcher(vocabulary)
+    return matcher.mask() is not None and matcher.mask_is_exact
+
+
+def _short(part: Constraint) -> str:
+    text = str(part)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,54 @@
+"""Runtime: what a run works with, besides the model and the randomness: sessions, sites and their settings."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from inference.estimators import AWRS
+from inference.sessions import Sessions
+from inference.site import Site
+from ppl.compiler.plan import TextPlan
+from ppl.trace import Address
+
+
+class Runtime:
+    """The open sessions of a run and what it keeps for each text site; a context manager that closes both.
+
+    Attributes
+    ----------
+    sessions:
+        One for each language model.
+    awrs:
+        How rejection sampling spends its checks.
+    sites:
+        What is kept for each place in the program and constraint there, in the order of first visits.
+    """
+
+    def __init__(self, awrs: AWRS | None = None) -> None:
+        self.sessions = Sessions()
+        self.awrs = AWRS() if awrs is None else awrs
+        self.sites: dict[tuple[object, ...], Site] = {}
+        self.addresses: dict[Site, Address] = {}
+
+    def site(self, address: Address, plan: TextPlan) -> Site:
+        """Return what is kept for a plan at a place in the program."""
+        text = plan.text
+        key = (address, text.lm, text.stop, plan.constraint)
+        if key not in self.sites:
+            self.sites[key] = Site(plan, self.awrs)
+            self.addresses[self.sites[key]] = address
+        return self.sites[key]
+
+    def adapt(self) -> None:
+        """Let the sites choose between masks and checks; for between ticks."""
+        for site in self.sites.values():
+            site.adapt()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.sessions.__exit__(kind, error, traceback)

@@ -1,0 +1,290 @@
+"""Site: what a run keeps for one text site: its matchers, the verdicts of its checks, and what they cost.
+
+A constraint is a conjunction of parts. A part that offers both a mask and a check is enforced by its mask at first:
+masks make weights exact. It changes to checks, or back, where the measured cost says so, between ticks and on past
+costs only, so that every kernel stays properly weighted. A part that is pinned (`c.by_mask()`, `c.by_check()`)
+never changes.
+
+A verdict is a function of the text and the token, so it is shared between all particles that have written the same.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from typing_extensions import override
+
+from grammars.algebra import And, AndMatcher
+from grammars.constraint import Constraint, Matcher
+from grammars.pinned import How, Pinned
+from grammars.vocabulary import Mask, unpack
+from inference.estimators import AWRS
+from inference.weights import Floats
+from ppl.compiler.plan import TextPlan
+
+if TYPE_CHECKING:
+    from inference.text import TextState
+
+_WORTHWHILE = 0.05
+"""Seconds that must have been spent on a part before it may change: short runs do not depend on times."""
+_CACHED = 1 << 17
+"""Verdicts kept; all are forgotten when there are more."""
+
+
+@dataclass
+class Part:
+    """One part of a conjunction during a run.
+
+    Attributes
+    ----------
+    how:
+        Whether its mask is used, or only its checks.
+    masks, mask_seconds:
+        Masks computed, and the time that took.
+    checks, passed, check_seconds:
+        Checks of single tokens, those that passed, and the time that took.
+    """
+
+    constraint: Constraint
+    how: How
+    switches: bool
+    """Whether there is a choice: a mask is offered, and nobody pinned it."""
+    masks: int = 0
+    mask_seconds: float = 0.0
+    checks: int = 0
+    passed: int = 0
+    check_seconds: float = 0.0
+    spent: float = 0.0
+    """Seconds of masks, or of checks, since it is enforced as it is now."""
+
+    @property
+    def mean_mask(self) -> float:
+        """Seconds of a mask, 0 before the first."""
+        return self.mask_seconds / self.masks if self.masks else 0.0
+
+    @property
+    def mean_check(self) -> float:
+        """Seconds of a check, 0 before the first."""
+        return self.check_seconds / self.checks if self.checks else 0.0
+
+    @property
+    def cost_of_rejecting(self) -> float:
+        """Seconds of checks for each rejection: who rejects most cheaply is asked first."""
+        return self.check_seconds / (self.checks - self.passed) if self.checks > self.passed else math.inf
+
+    def checked(self, seconds: float, passed: bool) -> None:
+        """Take note of a check."""
+        self.checks += 1
+        self.passed += passed
+        self.check_seconds += seconds
+
+
+class PartMatcher(Matcher):
+    """The matcher of a part: shows its mask while the part is enforced so, and takes the times."""
+
+    def __init__(self, inner: Matcher, part: Part) -> None:
+        super().__init__(inner.vocabulary)
+        self._inner, self._part = inner, part
+
+    @override
+    def consume(self, data: bytes) -> bool:
+        return self._inner.consume(data)
+
+    @override
+    def advance(self, token: int) -> bool:
+        return self._inner.advance(token)
+
+    @override
+    def is_accepting(self) -> bool:
+        return self._inner.is_accepting()
+
+    @override
+    def fork(self) -> Self:
+        return type(self)(self._inner.fork(), self._part)
+
+    @override
+    def allows(self, token: int) -> bool:
+        return self._inner.allows(token)
+
+    @override
+    def confirms(self, token: int) -> bool:
+        if self.mask_is_exact:
+            return True
+        start = time.perf_counter()
+        passed = self._inner.confirms(token) if self._part.how == "mask" else self._inner.allows(token)
+        self._part.checked(time.perf_counter() - start, passed)
+        if self._part.how == "check":
+            self._part.spent += time.perf_counter() - start
+        return passed
+
+    @override
+    def prefetch(self, tokens: Sequence[int]) -> None:
+        if not self.mask_is_exact:
+            self._inner.prefetch(tokens)
+
+    @property
+    @override
+    def mask_is_exact(self) -> bool:
+        return self._part.how == "mask" and self._inner.mask_is_exact
+
+    @override
+    def mask(self) -> Mask | None:
+        part = self._part
+        if part.how == "check":
+            return None
+        start = time.perf_counter()
+        mask = self._inner.mask()
+        seconds = time.perf_counter() - start
+        part.mask_seconds += seconds
+        part.spent += seconds
+        part.masks += 1
+        if part.switches and mask is not None and self._inner.mask_is_exact and part.masks % 16 == 1:
+            self._try_check(mask)
+        return mask
+
+    def _try_check(self, mask: Mask) -> None:
+        """Take the time of a check, to know what the alternative to masks would cost."""
+        allowed = unpack(mask, self.vocabulary.size).nonzero()[0]
+        if len(allowed):
+            start = time.perf_counter()
+            passed = self._inner.allows(int(allowed[0]))
+            self._part.checked(time.perf_counter() - start, passed)
+
+
+@dataclass
+class Tally:
+    """What the moves at a site did."""
+
+    tokens: int = 0
+    """Tokens drawn, ends included."""
+    draws: int = 0
+    """Candidates drawn by rejection sampling, accepted or not."""
+    accepted: int = 0
+    """Candidates that were accepted."""
+    verdicts: int = 0
+    """Distinct pairs of text and token that were checked; the other candidates' verdicts were known."""
+    variance: float = 0.0
+    """Sum over the ticks of the relative variance of the incremental weights, Var(w) / E[w]²."""
+    ticks: int = 0
+    """Ticks in `variance`."""
+    mass: float = 0.0
+    """Sum over the masked moves of the allowed mass Z."""
+    kernels: Counter[str] = field(default_factory=Counter)
+    """Moves by each kernel."""
+
+    @property
+    def mean_mass(self) -> float:
+        """Mean allowed mass of the masked moves, 1 before the first."""
+        return self.mass / self.kernels["masked"] if self.kernels["masked"] else 1.0
+
+    def weigh(self, log_weights: Floats) -> None:
+        """Take note of the incremental weights of one tick's moves, of which some mass is left."""
+        top = float(np.max(log_weights, initial=-np.inf))
+        if len(log_weights) > 1 and top > -np.inf:
+            weights = np.exp(log_weights - top)
+            self.variance += float(np.var(weights) / np.mean(weights) ** 2)
+            self.ticks += 1
+
+
+class Site:
+    """How one constraint is enforced in one run, at one place in the program.
+
+    Parameters
+    ----------
+    plan:
+        What the compiler made of the site.
+    awrs:
+        How rejection sampling spends its checks.
+    """
+
+    def __init__(self, plan: TextPlan, awrs: AWRS) -> None:
+        self.awrs = awrs
+        self.tally = Tally()
+        constraint = plan.constraint
+        self.shown = str(plan.text) if constraint is None else f"{plan.text} & {constraint}"
+        flat = constraint.parts if isinstance(constraint, And) else (constraint,)
+        pieces = [piece for piece in flat if piece is not None]
+        self._starts = [piece.matcher(plan.text.lm.vocabulary) for piece in pieces]
+        self.parts = [_part(piece, start) for piece, start in zip(pieces, self._starts, strict=True)]
+        self._order = list(range(len(pieces)))
+        self._verdicts: dict[tuple[bytes, bool], bool] = {}
+        self._since = time.perf_counter()
+
+    def matcher(self) -> Matcher | None:
+        """Return the matcher of the whole constraint before the first byte."""
+        matchers = [PartMatcher(m.fork(), p) for m, p in zip(self._starts, self.parts, strict=True)]
+        if not matchers:
+            return None
+        return matchers[0] if len(matchers) == 1 else _Conjunction(tuple(matchers), self._order)
+
+    def verdicts(self, moves: Sequence[tuple[TextState, int]]) -> list[bool]:
+        """Return whether each token may come next in its text; each distinct question is asked once."""
+        if len(self._verdicts) > _CACHED:
+            self._verdicts.clear()
+        keys = [_question(state, token) for state, token in moves]
+        new: dict[tuple[bytes, bool], tuple[TextState, int]] = {}
+        for key, move in zip(keys, moves, strict=True):
+            if key not in self._verdicts:
+                new.setdefault(key, move)
+        for state, token in new.values():
+            state.prefetch(token)
+        for key, (state, token) in new.items():
+            self._verdicts[key] = state.passes(token)
+        self.tally.verdicts += len(new)
+        self.tally.draws += len(moves)
+        verdicts = [self._verdicts[key] for key in keys]
+        self.tally.accepted += sum(verdicts)
+        return verdicts
+
+    def adapt(self) -> None:
+        """Choose between mask and check for each part, and the order of checks, by what they have cost.
+
+        A mask gives way only where masks take a quarter of the time and checks would cost a third of them; with the
+        mean allowed mass Z, a token needs about 1 + 1 / Z checks. Likewise back.
+        """
+        self._order.sort(key=lambda k: self.parts[k].cost_of_rejecting)
+        elapsed = time.perf_counter() - self._since
+        for part in self.parts:
+            if not part.switches or part.spent < max(_WORTHWHILE, 0.25 * elapsed):
+                continue
+            if part.how == "mask":
+                by_check = part.mean_check * (1.0 + 1.0 / max(self.tally.mean_mass, 1e-9))
+                cheaper = part.checks > 0 and 3.0 * by_check < part.mean_mask
+            else:
+                cheaper = 3.0 * part.mean_mask * self.tally.tokens < part.spent
+            if cheaper:
+                part.how = "check" if part.how == "mask" else "mask"
+                part.spent, self._since = 0.0, time.perf_counter()
+
+
+class _Conjunction(AndMatcher):
+    """The parts of a site; checks are asked in the site's order."""
+
+    def __init__(self, parts: tuple[Matcher, ...], order: list[int]) -> None:
+        super().__init__(parts)
+        self._order = order
+
+    @override
+    def fork(self) -> Self:
+        return type(self)(tuple(part.fork() for part in self._parts), self._order)
+
+    @override
+    def confirms(self, token: int) -> bool:
+        return all(self._parts[k].confirms(token) for k in self._order)
+
+
+def _part(constraint: Constraint, start: Matcher) -> Part:
+    offers = start.mask() is not None
+    return Part(constraint, "mask" if offers else "check", offers and not isinstance(constraint, Pinned))
+
+
+def _question(state: TextState, token: int) -> tuple[bytes, bool]:
+    """Return what a verdict depends on: the text with the token, and whether the token is the end."""
+    ends = token == state.vocabulary.end
+    return (state.data, True) if ends else (state.data + (state.vocabulary.tokens[token] or b""), False)
