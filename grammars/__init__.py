@@ -21,6 +21,7 @@ from grammars.pinned import Pinned
 from grammars.predicate import PrefixPredicate, TextPredicate, prefix_predicate, text_predicate
 from grammars.regex import Regex
 from grammars.rules import ByteSet, NonTerminal, Rule
+from grammars.smiles import SMILES
 from grammars.stop import StopMatcher
 from grammars.stop_scanner import StopScanner, stop_scanner
 from grammars.types import constraint_of
@@ -29,6 +30,7 @@ from grammars.vocabulary import Mask, Vocabulary, pack, unpack
 __all__ = [
     "CFG",
     "PCFG",
+    "SMILES",
     "And",
     "AnyText",
     "Automaton",
