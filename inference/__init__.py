@@ -9,7 +9,7 @@ from inference.engines.table import TableLM
 from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
 from inference.estimators import AWRS
 from inference.infer import infer
-from inference.methods import SMC, Enumerate, Importance, Method, Rejection
+from inference.methods import SMC, Enumerate, Importance, LocallyConstrained, Method, Rejection
 from inference.posterior import Posterior, Ranked, Sample, Weighted
 from inference.report import PartReport, SiteReport
 
@@ -21,6 +21,7 @@ __all__ = [
     "Cost",
     "Enumerate",
     "Importance",
+    "LocallyConstrained",
     "Method",
     "NoSurvivors",
     "PartReport",

@@ -3,7 +3,8 @@
 from inference.methods.base import Method
 from inference.methods.enumerate import Enumerate
 from inference.methods.importance import Importance
+from inference.methods.local import LocallyConstrained
 from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
 
-__all__ = ["SMC", "Enumerate", "Importance", "Method", "Rejection"]
+__all__ = ["SMC", "Enumerate", "Importance", "LocallyConstrained", "Method", "Rejection"]
