@@ -1,8 +1,9 @@
 """What may be said: constraints over bytes, and the matchers that read them token by token."""
 
-from grammars.algebra import And, AnyText, check_satisfiable
+from grammars.algebra import And, AnyText, Nothing
 from grammars.cfg import CFG
 from grammars.choice import Choice
+from grammars.complement import Not
 from grammars.consistency import check_consistent
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import (
@@ -21,10 +22,13 @@ from grammars.pinned import Pinned
 from grammars.predicate import PrefixPredicate, TextPredicate, prefix_predicate, text_predicate
 from grammars.regex import Regex
 from grammars.rules import ByteSet, NonTerminal, Rule
+from grammars.satisfiability import check_satisfiable
+from grammars.sequence import Concat, Repeat
 from grammars.smiles import SMILES
 from grammars.stop import StopMatcher
 from grammars.stop_scanner import StopScanner, stop_scanner
 from grammars.types import constraint_of
+from grammars.union import Or
 from grammars.vocabulary import Mask, Vocabulary, pack, unpack
 
 __all__ = [
@@ -36,6 +40,7 @@ __all__ = [
     "Automaton",
     "ByteSet",
     "Choice",
+    "Concat",
     "Constraint",
     "ContradictionError",
     "GrammarError",
@@ -46,6 +51,9 @@ __all__ = [
     "Matcher",
     "MatcherError",
     "NonTerminal",
+    "Not",
+    "Nothing",
+    "Or",
     "PCFGState",
     "PPLError",
     "ParseError",
@@ -53,6 +61,7 @@ __all__ = [
     "PredicateError",
     "PrefixPredicate",
     "Regex",
+    "Repeat",
     "Rule",
     "StopMatcher",
     "StopScanner",

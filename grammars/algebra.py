@@ -1,17 +1,20 @@
-"""Conjunction of constraints, the constraint of all texts, and contradictions found before any model runs."""
+"""Conjunction, and its two ends: all texts, and no text.
+
+The other operations of the algebra are in `union` (`|`), `complement` (`~`) and `sequence` (`+`, `repeat`).
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
 from typing_extensions import override
 
 from grammars.constraint import Constraint, Matcher
-from grammars.errors import ContradictionError, GrammarError
-from grammars.vocabulary import Mask, Vocabulary, unpack
+from grammars.errors import GrammarError
+from grammars.vocabulary import Mask, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,35 @@ class AnyTextMatcher(Matcher):
 
 
 @dataclass(frozen=True)
+class Nothing(Constraint):
+    """No byte string: the neutral element of `|`."""
+
+    @override
+    def matcher(self, vocabulary: Vocabulary) -> Matcher:
+        return NothingMatcher(vocabulary)
+
+
+class NothingMatcher(Matcher):
+    """Allows no token, and no end."""
+
+    @override
+    def consume(self, data: bytes) -> bool:
+        return not data
+
+    @override
+    def is_accepting(self) -> bool:
+        return False
+
+    @override
+    def fork(self) -> Self:
+        return self  # it has no state
+
+    @override
+    def mask(self) -> Mask:
+        return np.zeros(self.vocabulary.words, dtype=np.uint32)
+
+
+@dataclass(frozen=True)
 class And(Constraint):
     """The texts that are in every one of `parts`.
 
@@ -56,20 +88,23 @@ class And(Constraint):
     """
 
     parts: tuple[Constraint, ...]
+    precedence: ClassVar[int] = 2
 
     def __str__(self) -> str:
-        return " & ".join(map(str, self.parts))
+        return " & ".join(operand(part, self.precedence) for part in self.parts)
 
     @staticmethod
     def of(*constraints: Constraint) -> Constraint:
-        """Return the conjunction: nested ones flattened, repeated parts and `AnyText` dropped, order kept."""
+        """Return the conjunction: nested ones flattened, repeated parts and `AnyText` dropped, order kept.
+
+        With `Nothing` among them it is `Nothing`.
+        """
         flat: dict[Constraint, None] = {}
         for constraint in constraints:
-            if not isinstance(constraint, Constraint):
-                raise GrammarError(
-                    f"not a constraint: {constraint!r}", hint="constraint_of(T) makes one of a type"
-                )
+            require_constraint(constraint)
             flat.update(dict.fromkeys(constraint.parts if isinstance(constraint, And) else (constraint,)))
+        if Nothing() in flat:
+            return Nothing()
         parts = tuple(part for part in flat if not isinstance(part, AnyText))
         if len(parts) == 1:
             return parts[0]
@@ -87,6 +122,11 @@ class And(Constraint):
     def prefetch(self, text: bytes) -> None:
         for part in self.parts:
             part.prefetch(text)
+
+    @property
+    @override
+    def slow(self) -> bool:
+        return any(part.slow for part in self.parts)
 
     @property
     @override
@@ -160,42 +200,18 @@ class AndMatcher(Matcher):
         return result
 
 
-def check_satisfiable(constraint: Constraint, *, budget: int = 256) -> None:
-    """Search for a text of `constraint`, breadth first by bytes, and raise if there is none.
+def require_constraint(value: object) -> None:
+    """Raise `GrammarError` unless `value` is a constraint."""
+    if not isinstance(value, Constraint):
+        raise GrammarError(f"not a constraint: {value!r}", hint="constraint_of(T) makes one of a type")
 
-    The search visits at most `budget` prefixes, and tries at most `budget` bytes where no exact mask tells which
-    may follow. Constraints that call themselves slow are left out. It never raises for a constraint that has a
-    text; it may miss that one has none, where there are too many prefixes to exclude.
 
-    Raises
-    ------
-    ContradictionError
-        If every prefix was excluded; the message names the constraints that contradict each other.
-    """
-    if not isinstance(constraint, Constraint):
-        raise GrammarError(f"not a constraint: {constraint!r}", hint="constraint_of(T) makes one of a type")
-    parts = constraint.parts if isinstance(constraint, And) else (constraint,)
-    constraint = And.of(
-        *(part for part in parts if not part.slow)
-    )  # a superset: if it is empty, so is the whole
-    queue = deque([(b"", constraint.matcher(Vocabulary.of_bytes()))])
-    checks = 0
-    for _ in range(budget):
-        if not queue:
-            names = constraint.parts if isinstance(constraint, And) else (constraint,)
-            raise ContradictionError(
-                f"no text satisfies {' and '.join(map(str, names))}",
-                hint="drop one of them, or check each with `.matches(text)` on a text that you expect",
-            )
-        prefix, matcher = queue.popleft()
-        if matcher.is_accepting() and constraint.accepts(prefix):
-            return
-        mask = matcher.mask()
-        allowed = range(256) if mask is None else map(int, unpack(mask, 256).nonzero()[0])
-        for byte in allowed:
-            checks += not matcher.mask_is_exact
-            if checks > budget:
-                return
-            following = matcher.fork()
-            if following.consume(bytes([byte])):
-                queue.append((prefix + bytes([byte]), following))
+def operand(constraint: Constraint, precedence: int) -> str:
+    """Return how a constraint is written beside an operator: in parentheses where it binds less tightly."""
+    binds: int = getattr(constraint, "precedence", 9)
+    return str(constraint) if binds > precedence else f"({constraint})"
+
+
+def is_complete(constraint: Constraint, matcher: Matcher, text: bytes) -> bool:
+    """Return whether `text`, which `matcher` has read, is in L(constraint), final checks included."""
+    return matcher.is_accepting() and constraint.accepts(text)

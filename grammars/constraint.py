@@ -127,7 +127,7 @@ class Constraint(ABC):
 
     @property
     def final_checks(self) -> tuple[str, ...]:
-        """Names of the conditions that `accepts` enforces on complete texts because the matcher cannot."""
+        """Names of the conditions that only a complete text shows, such as those that `accepts` enforces."""
         return ()
 
     def matches(self, text: str | bytes) -> bool:
@@ -186,3 +186,41 @@ class Constraint(ABC):
         from grammars.algebra import And
 
         return And.of(self, other) if isinstance(other, Constraint) else NotImplemented
+
+    def __or__(self, other: Constraint) -> Constraint:
+        """Return the constraint of the texts that are in one or both: L(a | b) = L(a) ∪ L(b)."""
+        from grammars.union import Or
+
+        return Or.of(self, other) if isinstance(other, Constraint) else NotImplemented
+
+    def __invert__(self) -> Constraint:
+        """Return the constraint of the byte strings that are not in this one, see `grammars.complement`."""
+        from grammars.complement import Not
+
+        return Not.of(self)
+
+    def __add__(self, other: Constraint | str) -> Constraint:
+        """Return the constraint of the texts x + y with x in this one and y in `other`; a str means itself."""
+        from grammars.sequence import Concat
+
+        return Concat.of(self, other) if isinstance(other, (Constraint, str)) else NotImplemented
+
+    def __radd__(self, other: str) -> Constraint:
+        """Return the constraint of the texts that begin with the str `other` and go on as this one."""
+        from grammars.sequence import Concat
+
+        return Concat.of(other, self) if isinstance(other, str) else NotImplemented
+
+    def repeat(
+        self, min: int = 0, max: int | None = None, separator: str | Constraint | None = None
+    ) -> Constraint:
+        """Return the constraint of `min` to `max` texts of this one in a row, with `separator` between two.
+
+        Raises
+        ------
+        GrammarError
+            If the numbers are negative or in the wrong order.
+        """
+        from grammars.sequence import Repeat
+
+        return Repeat.of(self, min, max, separator)

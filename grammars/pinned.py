@@ -52,6 +52,11 @@ class Pinned(Constraint):
 
     @property
     @override
+    def slow(self) -> bool:
+        return self.constraint.slow
+
+    @property
+    @override
     def final_checks(self) -> tuple[str, ...]:
         return self.constraint.final_checks
 

@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from grammars.algebra import And, AnyText, check_satisfiable
+from grammars.algebra import And, AnyText
 from grammars.choice import Choice
 from grammars.constraint import Constraint
 from grammars.errors import ContradictionError
 from grammars.regex import Regex
+from grammars.satisfiability import check_satisfiable
 from inference.engines.table import TableLM
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program

@@ -21,10 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from grammars.algebra import And, check_satisfiable
+from grammars.algebra import And
 from grammars.cache import per_vocabulary
 from grammars.constraint import Constraint
 from grammars.pinned import Pinned
+from grammars.satisfiability import check_satisfiable
 from grammars.vocabulary import Vocabulary
 from ppl.compiler.normal_form import TextForm
 from ppl.compiler.rules import rewrite
