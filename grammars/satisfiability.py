@@ -1,51 +1,101 @@
-"""Contradictions that are found before any model runs."""
+"""Contradictions that are found before any model runs.
+
+Whether a constraint has a text is undecidable in general. It is decided as far as its structure tells: a union is
+empty if all its parts are, a concatenation if one of them is. Of the rest, every prefix of a bounded number is tried.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
-from grammars.algebra import And
-from grammars.constraint import Constraint
-from grammars.errors import ContradictionError, GrammarError
+from grammars.algebra import And, Nothing, is_complete, require_constraint
+from grammars.complement import Not
+from grammars.constraint import Constraint, Matcher
+from grammars.errors import ContradictionError
+from grammars.pinned import Pinned
+from grammars.sequence import Concat, Repeat
+from grammars.union import Or
 from grammars.vocabulary import Vocabulary, unpack
 
 
-def check_satisfiable(constraint: Constraint, *, budget: int = 256) -> None:
-    """Search for a text of `constraint`, breadth first by bytes, and raise if there is none.
+def check_satisfiable(constraint: Constraint, *, budget: int = 512) -> None:
+    """Raise if `constraint` visibly has no text.
 
-    The search visits at most `budget` prefixes, and tries at most `budget` bytes where no exact mask tells which
-    may follow. Constraints that call themselves slow are left out. It never raises for a constraint that has a
-    text; it may miss that one has none, where there are too many prefixes to exclude.
+    A union, concatenation or repetition is decided from its parts. Of what is left, a breadth-first search excludes
+    prefixes: of each, it reads at most `budget` longer ones, half as many where no exact mask tells which there are.
+    Constraints that call themselves slow are not asked. It never raises for a constraint that has a text; it may miss
+    that one has none.
 
     Raises
     ------
     ContradictionError
-        If every prefix was excluded; the message names the constraints that contradict each other.
+        If there is no text; the message names the constraints that contradict each other.
     """
-    if not isinstance(constraint, Constraint):
-        raise GrammarError(f"not a constraint: {constraint!r}", hint="constraint_of(T) makes one of a type")
-    parts = constraint.parts if isinstance(constraint, And) else (constraint,)
-    constraint = And.of(
-        *(part for part in parts if not part.slow)
-    )  # a superset: if it is empty, so is the whole
-    queue = deque([(b"", constraint.matcher(Vocabulary.of_bytes()))])
-    checks = 0
-    for _ in range(budget):
-        if not queue:
-            names = constraint.parts if isinstance(constraint, And) else (constraint,)
-            raise ContradictionError(
-                f"no text satisfies {' and '.join(map(str, names))}",
-                hint="drop one of them, or check each with `.matches(text)` on a text that you expect",
-            )
+    require_constraint(constraint)
+    culprits = _culprits(constraint, budget)
+    if culprits:
+        raise ContradictionError(
+            f"no text satisfies {' and '.join(map(str, culprits))}",
+            hint="drop one of them, or check each with `.matches(text)` on a text that you expect",
+        )
+
+
+def _culprits(constraint: Constraint, budget: int) -> tuple[Constraint, ...]:
+    """Return constraints that a text of `constraint` would have to satisfy, and of which none can; () if unknown."""
+    match constraint:
+        case Nothing():
+            return (constraint,)
+        case And():
+            return _culprits_together(constraint.parts, budget)
+        case Or():
+            return (constraint,) if all(_culprits(part, budget) for part in constraint.parts) else ()
+        case Concat():
+            return next((found for part in constraint.parts if (found := _culprits(part, budget))), ())
+        case Repeat():
+            needed = [constraint.item] if constraint.min else []
+            if constraint.min > 1 and constraint.separator is not None:
+                needed.append(constraint.separator)
+            return next((found for part in needed if (found := _culprits(part, budget))), ())
+        case Pinned():
+            return _culprits(constraint.constraint, budget)
+    return (constraint,) if not constraint.slow and _is_empty(constraint, budget) else ()
+
+
+def _culprits_together(parts: tuple[Constraint, ...], budget: int) -> tuple[Constraint, ...]:
+    """Return what contradicts itself or another among `parts`, which must all hold."""
+    for part in parts:
+        if isinstance(part, Not) and part.constraint in parts:
+            return part.constraint, part
+        if isinstance(part, (Or, Concat, Repeat, Pinned)) and (found := _culprits(part, budget)):
+            return found
+    quick = tuple(part for part in parts if not part.slow)  # a superset: if it is empty, so is the whole
+    return quick if quick and _is_empty(And.of(*quick), budget) else ()
+
+
+def _is_empty(constraint: Constraint, budget: int) -> bool:
+    """Return whether a search excludes every prefix."""
+    start = constraint.matcher(Vocabulary.of_bytes())
+    if is_complete(constraint, start, b""):
+        return False
+    queue = deque([(b"", start)])
+    read = checks = 0
+    while queue:
         prefix, matcher = queue.popleft()
-        if matcher.is_accepting() and constraint.accepts(prefix):
-            return
-        mask = matcher.mask()
-        allowed = range(256) if mask is None else map(int, unpack(mask, 256).nonzero()[0])
-        for byte in allowed:
-            checks += not matcher.mask_is_exact
-            if checks > budget:
-                return
-            following = matcher.fork()
-            if following.consume(bytes([byte])):
-                queue.append((prefix + bytes([byte]), following))
+        exact = matcher.mask_is_exact
+        for byte in _following(matcher):
+            read, checks = read + 1, checks + (not exact)
+            if read > budget or checks > budget // 2:
+                return False
+            following, text = matcher.fork(), prefix + bytes([byte])
+            if following.consume(text[-1:]):
+                if is_complete(constraint, following, text):
+                    return False
+                queue.append((text, following))
+    return True
+
+
+def _following(matcher: Matcher) -> Iterator[int]:
+    """Return the bytes that a matcher over single bytes may allow."""
+    mask = matcher.mask()
+    return iter(range(256)) if mask is None else iter(unpack(mask, 256).nonzero()[0].tolist())

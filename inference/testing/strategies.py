@@ -6,16 +6,20 @@ Small enough that every random path of a method with two particles can be follow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, get_args
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from grammars.algebra import And, AnyText
+from grammars.cfg import CFG
 from grammars.choice import Choice
 from grammars.constraint import Constraint
 from grammars.errors import ContradictionError
+from grammars.predicate import prefix_predicate, text_predicate
 from grammars.regex import Regex
+from grammars.rules import NonTerminal, Rule
 from grammars.satisfiability import check_satisfiable
 from inference.engines.table import TableLM
 from ppl.primitives import condition, factor, memo, observe, sample
@@ -39,11 +43,43 @@ def toy_lms(draw: DrawFn, tokens: tuple[str, ...] = ALPHABET) -> TableLM:
     )
 
 
-def constraints() -> SearchStrategy[Constraint]:
-    """Draw a constraint over the characters a and b that some text satisfies."""
+@prefix_predicate(complete=lambda text: text != "a")
+def _at_most_one_b(text: str) -> bool:
+    return text.count("b") <= 1
+
+
+@text_predicate
+def _palindrome(text: str) -> bool:
+    return text == text[::-1]
+
+
+_NESTED = CFG([Rule("start", (b"a", NonTerminal("start"), b"b")), Rule("start", ())])
+_TEXTS = tuple("".join(text) for n in range(4) for text in product(ALPHABET, repeat=n))
+
+
+def _simple_constraints() -> SearchStrategy[Constraint]:
     regexes = st.sampled_from(_PATTERNS).map(Regex)
     texts = st.lists(st.text("ab", max_size=2), min_size=1, max_size=3, unique=True)
-    return st.one_of(regexes, texts.map(Choice))
+    return st.one_of(regexes, texts.map(Choice), st.sampled_from([_NESTED, _at_most_one_b, _palindrome]))
+
+
+def constraints() -> SearchStrategy[Constraint]:
+    """Draw a constraint over the characters a and b that some text of at most 3 characters satisfies.
+
+    Regexes, choices, a context-free grammar, predicates, and what `|`, `~`, `+` and `repeat` make of them.
+    """
+
+    def extend(inner: SearchStrategy[Constraint]) -> SearchStrategy[Constraint]:
+        separators = st.sampled_from([None, "b", Regex("a?")])
+        return st.one_of(
+            st.builds(lambda x, y: x | y, inner, inner),
+            st.builds(lambda x: ~x, inner),
+            st.builds(lambda x, y: x + y, inner, inner | st.sampled_from(["a", "ab"])),
+            st.builds(lambda x, n, s: x.repeat(n, 2, s), inner, st.integers(0, 2), separators),
+        )
+
+    drawn = st.recursive(_simple_constraints(), extend, max_leaves=3)
+    return drawn.filter(lambda constraint: any(map(constraint.matches, _TEXTS)))
 
 
 @st.composite

@@ -47,7 +47,7 @@ def _filter_choice(target: Target[Any]) -> Target[Any] | None:
     """Ask the masks of a conjunction about each option now, instead of at each token."""
     parts = _parts(target)
     choice = next((part for part in parts if isinstance(part, Choice)), None)
-    filters = [p for p in parts if p is not choice and not p.final_checks and _rank(p) == 0]
+    filters = [p for p in parts if p is not choice and not p.final_checks and not p.slow and _rank(p) == 0]
     if choice is None or not filters:
         return None
     kept = [option for option in choice.options if all(part.matches(option) for part in filters)]

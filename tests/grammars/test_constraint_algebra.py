@@ -253,6 +253,17 @@ def test_too_many_tokens_across_a_boundary_are_left_to_checks() -> None:
         (B.repeat(2, separator="-") & Regex("b-b-b"), True),
         (B.repeat(2, separator="-") & Regex("b-b?"), True),
         (B.repeat(2, separator="-") & Regex("b|b-"), False),
+        (Regex("[a-z]*") + (A & B) + "x", False),
+        (Regex("[a-z]*") + (A & C | A & B), False),
+        (Regex("[a-z]*") + (A & C | A), True),
+        ((A & B).repeat(1), False),
+        ((A & B).repeat(), True),
+        (A.repeat(2, separator=B & C), False),
+        (A.repeat(1, separator=B & C), True),
+        ((A & B).by_check(), False),
+        (Regex("[a-z]*") & (Regex("x*") + (A & B)), False),
+        (Regex("[ab]*[ac]*") & ~Regex("[ab]*[ac]*"), False),
+        (Regex("[ab]*[ac]*") & ~Regex("[ab]*[ad]*"), True),
     ],
     ids=str,
 )
@@ -262,6 +273,12 @@ def test_contradictions(constraint, satisfiable: bool) -> None:  # type: ignore[
     else:
         with pytest.raises(ContradictionError, match="no text satisfies"):
             check_satisfiable(constraint)
+
+
+def test_a_contradiction_is_named() -> None:
+    with pytest.raises(ContradictionError) as caught:
+        check_satisfiable(Regex("[a-z]*") + (A & B) + "x")
+    assert f"no text satisfies {A} and {B}\n" in str(caught.value)
 
 
 @settings(max_examples=60, deadline=None)

@@ -69,7 +69,7 @@ def test_one_particle_is_unbiased_on_random_programs(random, method):
 @given(programs(max_statements=3), st.sampled_from(SCHEMES), st.sampled_from([0.0, 0.7, 1.0]))
 def test_two_particles_are_unbiased_on_random_programs(random, scheme, threshold):
     try:
-        check_unbiased(random.model(), SMC(2, threshold, scheme), max_paths=1500)
+        check_unbiased(random.model(), SMC(2, threshold, scheme), max_paths=800)
     except TooManyPaths:
         reject()
 

@@ -77,6 +77,17 @@ def test_options_are_filtered_by_masks_and_left_to_checks():
     assert final.constraint == Choice(["a"]) & few
 
 
+@prefix_predicate(workers=1)
+def expensive(text: str) -> bool:
+    return text.count("b") <= 1
+
+
+def test_options_are_not_filtered_by_slow_checks():
+    target = Constrained(LM("x"), Choice(["a", "bb"]) & ~expensive)
+    assert rewrite(target) == (target, ())
+    assert expensive.calls == 0
+
+
 def test_a_choice_without_options_left_is_a_contradiction():
     with pytest.raises(ContradictionError, match="no text satisfies"):
         rewrite(Constrained(LM("x"), Choice(["a", "bb"]) & Regex("c")))
