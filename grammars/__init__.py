@@ -14,6 +14,7 @@ from grammars.errors import (
     PPLError,
     PredicateError,
 )
+from grammars.fusion import Fused, fuse
 from grammars.incremental import Automaton, Incremental
 from grammars.json_schema import JsonSchema
 from grammars.lark import Lark
@@ -43,6 +44,7 @@ __all__ = [
     "Concat",
     "Constraint",
     "ContradictionError",
+    "Fused",
     "GrammarError",
     "Incremental",
     "JsonSchema",
@@ -70,6 +72,7 @@ __all__ = [
     "check_consistent",
     "check_satisfiable",
     "constraint_of",
+    "fuse",
     "pack",
     "prefix_predicate",
     "stop_scanner",

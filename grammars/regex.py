@@ -106,7 +106,12 @@ class Regex(Constraint):
 
 def regex_grammar(pattern: str) -> str:
     """Return the engine grammar of the texts that `pattern` matches in full."""
-    return f"start: /{_literal(pattern)}/" if pattern else 'start: ""'
+    return f"start: {regex_terminal(pattern)}"
+
+
+def regex_terminal(pattern: str) -> str:
+    """Return the engine's terminal of the texts that `pattern` matches in full."""
+    return f"/{_literal(pattern)}/" if pattern else '""'
 
 
 def _literal(pattern: str) -> str:

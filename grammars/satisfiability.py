@@ -1,7 +1,8 @@
 """Contradictions that are found before any model runs.
 
 Whether a constraint has a text is undecidable in general. It is decided as far as its structure tells: a union is
-empty if all its parts are, a concatenation if one of them is. Of the rest, every prefix of a bounded number is tried.
+empty if all its parts are, a concatenation if one of them is. The mask engine decides what is regular. Of the rest,
+every prefix is tried, up to a bounded number.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from grammars.algebra import And, Nothing, is_complete, require_constraint
 from grammars.complement import Not
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import ContradictionError
+from grammars.fusion import fuse, terminal
 from grammars.pinned import Pinned
 from grammars.sequence import Concat, Repeat
 from grammars.union import Or
@@ -22,10 +24,10 @@ from grammars.vocabulary import Vocabulary, unpack
 def check_satisfiable(constraint: Constraint, *, budget: int = 512) -> None:
     """Raise if `constraint` visibly has no text.
 
-    A union, concatenation or repetition is decided from its parts. Of what is left, a breadth-first search excludes
-    prefixes: of each, it reads at most `budget` longer ones, half as many where no exact mask tells which there are.
-    Constraints that call themselves slow are not asked. It never raises for a constraint that has a text; it may miss
-    that one has none.
+    A union, concatenation or repetition is decided from its parts, what is regular by the mask engine. Of the rest, a
+    breadth-first search excludes prefixes: of each, it reads at most `budget` longer ones, half as many where no exact
+    mask tells which there are. Constraints that call themselves slow are not asked. It never raises for a constraint
+    that has a text; it may miss that one has none.
 
     Raises
     ------
@@ -69,13 +71,18 @@ def _culprits_together(parts: tuple[Constraint, ...], budget: int) -> tuple[Cons
             return part.constraint, part
         if isinstance(part, (Or, Concat, Repeat, Pinned)) and (found := _culprits(part, budget)):
             return found
-    quick = tuple(part for part in parts if not part.slow)  # a superset: if it is empty, so is the whole
-    return quick if quick and _is_empty(And.of(*quick), budget) else ()
+    # supersets: if one of them is empty, so is the whole
+    quick = tuple(part for part in parts if not part.slow)
+    regular = tuple(part for part in quick if terminal(part) is not None)
+    for together in dict.fromkeys((regular, quick)):
+        if together and _is_empty(And.of(*together), budget):
+            return together
+    return ()
 
 
 def _is_empty(constraint: Constraint, budget: int) -> bool:
-    """Return whether a search excludes every prefix."""
-    start = constraint.matcher(Vocabulary.of_bytes())
+    """Return whether a search excludes every prefix; where all is regular, the engine excludes the first."""
+    start = (fuse(constraint) or constraint).matcher(Vocabulary.of_bytes())
     if is_complete(constraint, start, b""):
         return False
     queue = deque([(b"", start)])

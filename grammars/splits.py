@@ -223,10 +223,9 @@ class _Reader:
             exact &= branch.matcher.mask_is_exact
             if branch.next:
                 openings |= self._openings_after(branch.factor)
-        candidates = crossing(self.vocabulary, openings) & ~result
         more, tried = try_tokens(
             self.vocabulary,
-            candidates,
+            crossing(self.vocabulary, openings, result),
             branches,
             lambda state, before, byte: self.read(state, text + before, byte),
             lambda state: not all(self._offers_mask(branch.factor) for branch in state),

@@ -15,6 +15,7 @@ from grammars.algebra import And, AnyText
 from grammars.choice import Choice
 from grammars.constraint import Constraint
 from grammars.errors import ContradictionError
+from grammars.fusion import fuse
 from grammars.vocabulary import Vocabulary
 from ppl.targets import Constrained, Target
 
@@ -62,6 +63,15 @@ def _filter_choice(target: Target[Any]) -> Target[Any] | None:
     )
 
 
+def _fuse_regular(target: Target[Any]) -> Target[Any] | None:
+    """Give regular parts to the mask engine in one piece."""
+    fused = fuse(target.constraint) if isinstance(target, Constrained) else None
+    if fused is None:
+        return None
+    assert isinstance(target, Constrained)
+    return Constrained(target.target, fused)
+
+
 def _checks_last(target: Target[Any]) -> Target[Any] | None:
     """Put parts with an exact mask first, then those with a mask, then those that only check."""
     parts = _parts(target)
@@ -76,6 +86,11 @@ RULES: tuple[Rule, ...] = (
     Rule("conjoin", "(p & a) & b ≡ p & (a & b)", _conjoin),
     Rule("drop-any-text", "p & any text ≡ p", _drop_any_text),
     Rule("filter-choice", "p & {x, y, ...} & c ≡ p & {x : x in c}", _filter_choice),
+    Rule(
+        "fuse-regular",
+        "p & a & b ≡ p & (a ∩ b) for regular a, b; so |, ~, +, repeat",
+        _fuse_regular,
+    ),
     Rule("checks-last", "p & (a & b) ≡ p & (b & a)", _checks_last),
 )
 

@@ -140,11 +140,15 @@ def repetition(x: Named, least: int, most: int | None, separator: Named | None) 
     return _named(made, member)
 
 
-def leaves(characters: str = "ab") -> st.SearchStrategy[Named]:
+def regular_leaves(characters: str = "ab") -> st.SearchStrategy[Named]:
     regular = regexes(characters).map(lambda pair: _named(Regex(pair[0]), lambda x: contains(pair[1], x)))
     pieces = st.lists(st.text(characters, max_size=3), min_size=1, max_size=3, unique=True)
     chosen = pieces.map(lambda texts: _named(Choice(texts), lambda x: x in [t.encode() for t in texts]))
-    return st.one_of(regular, chosen, st.sampled_from(FIXED))
+    return st.one_of(regular, chosen)
+
+
+def leaves(characters: str = "ab") -> st.SearchStrategy[Named]:
+    return st.one_of(regular_leaves(characters), st.sampled_from(FIXED))
 
 
 def expressions(
@@ -173,4 +177,4 @@ WORDS = Vocabulary(
 )
 """Overlapping tokens, some of which end or begin within a character."""
 
-__all__ = ["WORDS", "Named", "expressions", "leaves", "strings"]
+__all__ = ["WORDS", "Named", "expressions", "leaves", "regular_leaves", "strings"]

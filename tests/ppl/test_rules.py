@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grammars import AnyText, Choice, ContradictionError, Regex, prefix_predicate
+from grammars import AnyText, Choice, ContradictionError, Fused, Regex, prefix_predicate
 from inference import TableLM
 from inference.testing import target_measure
 from inference.testing.strategies import constraints, text_targets, toy_lms
@@ -57,6 +57,7 @@ EXAMPLES = {
     "conjoin": Constrained(Constrained(LM("x"), Regex("a+")), Regex("[ab]+")),
     "drop-any-text": Constrained(LM("x"), AnyText()),
     "filter-choice": Constrained(LM("x"), Choice(["a", "bb"]) & Regex("a+") & few),
+    "fuse-regular": Constrained(LM("x"), few & Regex("a+") & ~Regex("aa")),
     "checks-last": Constrained(LM("x"), few & Regex("a+")),
 }
 
@@ -86,6 +87,15 @@ def test_options_are_not_filtered_by_slow_checks():
     target = Constrained(LM("x"), Choice(["a", "bb"]) & ~expensive)
     assert rewrite(target) == (target, ())
     assert expensive.calls == 0
+
+
+def test_regular_parts_become_one_and_pinned_parts_stay():
+    final, applied = rewrite(
+        Constrained(LM("x"), Regex("a+").by_check() & Regex("[ab]+") & few & ~Regex("b"))
+    )
+    assert isinstance(final, Constrained)
+    assert final.constraint == Fused(Regex("[ab]+") & ~Regex("b")) & Regex("a+").by_check() & few
+    assert applied == ("fuse-regular", "checks-last")
 
 
 def test_a_choice_without_options_left_is_a_contradiction():
