@@ -15,13 +15,17 @@ import transformers
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def data_path(name: str) -> Path:
+    """Return the path of a file of the evaluation data; exit with a message where it is absent."""
+    folder = Path(os.environ.get("PPL_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / name).exists():
+        sys.exit(f"no evaluation data: {name} is not in {folder}; set PPL_DATA to the folder that holds it")
+    return folder / name
+
+
 def data_rows(name: str) -> list[dict[str, Any]]:
     """Return the rows of a JSON Lines file of the evaluation data; exit with a message where it is absent."""
-    folder = Path(os.environ.get("PPL_DATA") or ROOT.parent / "shared" / "data")
-    path = folder / name
-    if not path.exists():
-        sys.exit(f"no evaluation data: {name} is not in {folder}; set PPL_DATA to the folder that holds it")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line) for line in data_path(name).read_text(encoding="utf-8").split("\n") if line]
 
 
 def print_result(result: dict[str, Any]) -> None:
