@@ -86,7 +86,7 @@ def inverse_cdf(logits: Tensor, rows: Tensor, uniforms: Tensor) -> Tensor:
     masses = torch.nn.functional.pad(masses, (0, -masses.shape[-1] % BLOCK))
     blocks = masses.view(len(masses), -1, BLOCK)
     rows, uniforms = rows.to(logits.device), uniforms.to(logits.device)
-    block, rest = invert(blocks.sum(dim=-1).double().cumsum(dim=-1)[rows], uniforms)
-    within = blocks[rows, block].double().cumsum(dim=-1)
-    index, _ = invert(within, rest / within[:, -1])
-    return torch.where(within[:, -1] > 0.0, block * BLOCK + index, -1)
+    block, rest = invert(blocks.sum(dim=-1).double().cumsum(dim=-1)[rows], uniforms[:, None])
+    within = blocks[rows, block[:, 0]].double().cumsum(dim=-1)
+    index, _ = invert(within, rest / within[:, -1:])
+    return torch.where(within[:, -1:] > 0.0, block * BLOCK + index, -1)[:, 0]

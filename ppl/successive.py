@@ -1,13 +1,14 @@
 """Successive draws: sampling without replacement, a draw at a time, from many distributions at once.
 
 The k-th draw of a member is proportional to the masses that its first k - 1 draws left. This is the order in which
-a Gumbel top-k would list the indices, computed without a random number for each of them: the masses are summed in
-blocks, an inverse cumulative distribution finds the block and then the index, and a drawn index is taken out of
-its block. So the remaining mass is a sum of masses, never a difference: it stays accurate when nearly everything
-has been drawn.
+a Gumbel top-k would list the indices, and also that of the first occurrences in independent draws: a draw that
+repeats an earlier one is left out. So a batch of independent draws from what is left gives the next few of the
+sequence. The masses are summed in blocks, an inverse cumulative distribution finds the block and then the index;
+what was drawn is taken out of its block before the next batch, so that few draws of it repeat. The remaining mass
+is a sum of masses, never a difference: it stays accurate when nearly everything has been drawn.
 
 Reference: Yellott (1977), *The relationship between Luce's choice axiom, Thurstone's theory of comparative
-judgment, and the double exponential distribution*, for the equality of the two orders.
+judgment, and the double exponential distribution*, for the equality of the orders.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 BLOCK = 256
-_FIRST, _MOST = 4, 32
-"""How many draws are made ahead for a member that needs one: at first, and at most."""
+_FIRST, _MOST, _TOGETHER = 8, 256, 4096
+"""How many independent draws are made for a member that needs one: at first, and at most; and for all together."""
 _FADED = -46.0
 """Log of the remaining share of the mass below which the rest is scaled up, lest it underflow in float32."""
 
@@ -58,6 +59,8 @@ class SuccessiveDraws(ABC):
 class BlockwiseDraws(SuccessiveDraws):
     """Successive draws by two-level inversion; a few are made ahead, so that most requests need no device.
 
+    A member needs a number for each block, and a byte for each index once it needs a second batch.
+
     Parameters
     ----------
     logits:
@@ -69,7 +72,6 @@ class BlockwiseDraws(SuccessiveDraws):
     """
 
     def __init__(self, logits: Tensor, rows: Indices, uniforms: Callable[[tuple[int, int]], Floats]) -> None:
-        n = len(rows)
         self._logits, self._uniforms = logits, uniforms
         self._source = rows
         self._rows = torch.tensor(rows, device=logits.device)
@@ -77,63 +79,76 @@ class BlockwiseDraws(SuccessiveDraws):
         self._blocks = _blocks(logits, scale)
         self._scale = scale.double()[self._rows]
         self._sums = self._blocks.sum(dim=-1, dtype=torch.float64)[self._rows]
-        self._taken = torch.full((n, 0), -1, dtype=torch.long, device=logits.device)
-        self._ahead: list[list[Draw]] = [[] for _ in range(n)]
-        self._count = [0] * n
+        self._taken: Tensor | None = None  # (n, blocks, BLOCK) whether an index was drawn; None: nothing yet
+        self._ahead: list[list[Draw]] = [[] for _ in rows]
+        self._steps = [_FIRST] * len(rows)
 
     def next(self, members: Sequence[int]) -> list[Draw]:
         """Return the next draw of each of `members`."""
         needy = [i for i in members if not self._ahead[i]]
-        if needy:
-            self._draw_ahead(needy)
+        while needy:
+            steps = max(self._steps[i] for i in needy)
+            together = max(1, _TOGETHER // steps)
+            self._draw_ahead(needy[:together], steps)
+            needy = needy[together:]
         return [self._ahead[i].pop() for i in members]
 
-    def _draw_ahead(self, members: Sequence[int]) -> None:
-        steps = min(_MOST, max(_FIRST, *(self._count[i] for i in members)))
+    def _draw_ahead(self, members: Sequence[int], steps: int) -> None:
+        """Make `steps` independent draws for each of `members`, and keep those that are new."""
         index = torch.tensor(members, device=self._rows.device)
         uniforms = torch.from_numpy(self._uniforms((len(members), steps))).to(self._rows.device)
-        steps_made = [self._step(index, uniforms[:, k]) for k in range(steps)]
-        results = torch.stack(steps_made, dim=1).cpu().numpy()
+        results = self._batch(index, uniforms).cpu().numpy()
         for i, rows in zip(members, results, strict=True):
-            made = [Draw(int(token), *masses) for token, *masses in rows.tolist()]
-            if made[-1].log_after - float(self._scale[i]) < _FADED:
+            made = [Draw(int(token), *masses) for token, *masses in rows[rows[:, 0] >= 0.0].tolist()]
+            if not made:
+                made = [_NOTHING]
+            elif made[-1].log_after - float(self._scale[i]) < _FADED:
                 made = self._restored(i, made)
             self._ahead[i] = made[::-1]
-            self._count[i] += steps
+            self._steps[i] = min(_MOST, 2 * steps)
 
-    def _step(self, index: Tensor, uniforms: Tensor) -> Tensor:
-        """Make one draw for each member of `index`; return (m, 4) float64: the fields of a `Draw`."""
-        sums, rows = self._sums[index], self._rows[index]
-        total = sums.sum(dim=-1)
-        block, rest = invert(sums.cumsum(dim=-1), uniforms)
-        within = torch.nn.functional.pad(self._blocks[rows, block].double(), (0, 1))
-        taken = self._taken[index]
-        here = (taken // BLOCK == block[:, None]) & (taken >= 0)
-        within.scatter_(1, torch.where(here, taken % BLOCK, BLOCK), 0.0)
+    def _batch(self, index: Tensor, uniforms: Tensor) -> Tensor:
+        """Return (m, k, 4) float64: the fields of a `Draw` for each of (m, k) uniforms; token -1 if it is no news."""
+        block, rest = invert(self._sums[index].cumsum(dim=-1), uniforms)
+        within = self._left(index, block)
         before = within.sum(dim=-1)
-        place, _ = invert(within.cumsum(dim=-1), rest / before.clamp(min=torch.finfo(torch.float64).tiny))
-        token = torch.where(before > 0.0, block * BLOCK + place, -1)
-        mass = within.gather(1, place[:, None])[:, 0]
-        self._sums[index, block] = within.scatter(1, place[:, None], 0.0).sum(dim=-1)
-        after = self._sums[index].sum(dim=-1)
-        column = torch.full((len(self._taken), 1), -1, dtype=torch.long, device=token.device)
-        column[index, 0] = token
-        self._taken = torch.cat([self._taken, column], dim=1)
-        logs = torch.stack([mass, total, after], dim=1).log() + self._scale[index][:, None]
-        return torch.cat([token[:, None].double(), logs], dim=1)
+        place, _ = invert(
+            within.cumsum(dim=-1), (rest / before.clamp(min=torch.finfo(torch.float64).tiny))[..., None]
+        )
+        token = torch.where(before > 0.0, block * BLOCK + place[..., 0], -1)
+        repeats = (token[:, :, None] == token[:, None, :]).tril(-1).any(dim=-1)
+        token = token.masked_fill(repeats, -1)
+        mass = within.gather(-1, place)[..., 0].masked_fill(token < 0, 0.0)
+        if self._taken is None:
+            self._taken = torch.zeros(
+                (len(self._rows), *self._blocks.shape[1:]), dtype=torch.bool, device=index.device
+            )
+        self._taken[index[:, None], block, place[..., 0]] = True
+        self._sums[index[:, None], block] = self._left(index, block).sum(dim=-1)
+        left = self._sums[index].sum(dim=-1, keepdim=True)
+        from_here = (
+            mass.flip(-1).cumsum(-1).flip(-1) + left
+        )  # left after this draw and the later ones, and this
+        after = torch.cat([from_here[:, 1:], left], dim=-1)
+        logs = torch.stack([mass, from_here, after], dim=-1).log() + self._scale[index][:, None, None]
+        return torch.cat([token[..., None].double(), logs], dim=-1)
+
+    def _left(self, index: Tensor, block: Tensor) -> Tensor:
+        """Return (m, k, BLOCK) float64: what is left in (m, k) blocks of the members of `index`."""
+        masses = self._blocks[self._rows[index][:, None], block].double()
+        return masses if self._taken is None else masses.masked_fill_(self._taken[index[:, None], block], 0.0)
 
     def _restored(self, i: int, made: list[Draw]) -> list[Draw]:
         """Return the draws made for a member of whom hardly anything is left, its masses scaled up.
 
         What is left may have underflowed, so the mass after the last draw is computed anew.
         """
-        made = [draw for draw in made if draw.token >= 0]
+        assert self._taken is not None
         logits = self._logits[int(self._source[i])].clone()
-        taken = self._taken[i]
-        logits[taken[taken >= 0]] = -torch.inf
+        logits[self._taken[i].view(-1)[: len(logits)]] = -torch.inf
         scale = logits.amax()
         if not bool(torch.isfinite(scale)):  # everything was drawn
-            return [*made, _NOTHING] if not made else [*made[:-1], made[-1]._replace(log_after=-np.inf)]
+            return [*made[:-1], made[-1]._replace(log_after=-np.inf)]
         blocks = _blocks(logits[None], scale[None])
         self._rows[i] = len(self._blocks)
         self._blocks = torch.cat([self._blocks, blocks])
@@ -150,14 +165,21 @@ def _blocks(logits: Tensor, scale: Tensor) -> Tensor:
 
 
 def invert(cumulative: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for each row of (n, k) cumulative masses, the cell of `uniform` * total, and the rest inside it.
+    """Return the cells of `uniforms` · total in cumulative masses, and the rest inside each.
 
     The strict comparison never lands on a cell of mass 0; the minimum serves uniforms so near 1 that rounding
     carries them past the last mass.
+
+    Parameters
+    ----------
+    cumulative:
+        (..., cells) non-decreasing masses.
+    uniforms:
+        (..., draws) in [0, 1).
     """
-    total = cumulative[:, -1:]
-    target = uniforms[:, None] * total
-    last = (cumulative < total).sum(dim=-1)
-    cell = torch.minimum((cumulative <= target).sum(dim=-1), last)
-    before = torch.where(cell > 0, cumulative.gather(1, (cell - 1).clamp(min=0)[:, None])[:, 0], 0.0)
-    return cell, (target[:, 0] - before).clamp(min=0.0)
+    total = cumulative[..., -1:]
+    target = uniforms * total
+    last = (cumulative < total).sum(dim=-1, keepdim=True)
+    cell = torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
+    before = torch.where(cell > 0, cumulative.gather(-1, (cell - 1).clamp(min=0)), 0.0)
+    return cell, (target - before).clamp(min=0.0)

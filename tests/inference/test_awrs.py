@@ -277,13 +277,15 @@ def test_same_draws_in_the_plain_generator_and_by_enumeration():
     logits[0, :600] = -torch.inf
     draws = Rng(0).without_replacement(logits, np.array([0, 1, 1, 2]))
     left = logits[[0, 1, 1, 2]].clone()
-    for _ in range(60):
-        for i, draw in enumerate(draws.next([0, 1, 2, 3])):
+    for k in range(700):
+        members = [0, 1, 2, 3] if k < 100 else [1, 2, 3]  # of the first, 100 tokens have mass
+        for i, draw in zip(members, draws.next(members), strict=True):
             before = float(torch.logsumexp(left[i], -1))
             assert draw.log_mass == pytest.approx(float(left[i, draw.token]), rel=1e-12)
             assert draw.log_before == pytest.approx(before, rel=1e-12)
             left[i, draw.token] = -torch.inf
             assert draw.log_after == pytest.approx(float(torch.logsumexp(left[i], -1)), rel=1e-12)
+    assert bool(torch.isinf(left).all())
 
 
 def test_draws_list_everything_once_even_where_float32_underflows():
