@@ -22,6 +22,8 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
 
 from grammars.errors import ContradictionError, GrammarError
+from grammars.json_any_order import any_order
+from grammars.json_members import Members
 from grammars.json_relaxations import (
     RELAXATIONS,
     drop_counts,
@@ -34,10 +36,12 @@ from grammars.json_relaxations import (
     patterns,
     subschemas,
 )
+from grammars.json_shapes import Shapes
 from grammars.llguidance import check_grammar, compile_error, summary
 from grammars.llguidance import warnings as engine_warnings
 
 Whitespace = Literal["compact", "bounded", "any"]
+Order = Literal["free", "schema"]
 
 ENGINE_WHITESPACE: dict[Whitespace, dict[str, Any]] = {
     "compact": {"whitespace_flexible": False},
@@ -58,25 +62,32 @@ class CompiledSchema:
         Validates a JSON value against the whole schema, without touching the network.
     final_checks:
         JSON pointers of the keywords that only the validator enforces, and other conditions in words.
+    members:
+        What objects may have, where the grammar leaves that open, since their members come in any order.
     """
 
     grammar: str
     validator: Validator
     final_checks: tuple[str, ...]
+    members: Members | None = None
 
 
 @lru_cache(maxsize=256)
-def compile_schema(text: str, whitespace: Whitespace, dialect: type[Validator] | None) -> CompiledSchema:
+def compile_schema(
+    text: str, whitespace: Whitespace, dialect: type[Validator] | None, order: Order
+) -> CompiledSchema:
     """Compile the schema whose canonical JSON is `text`.
 
     Parameters
     ----------
     text:
-        The schema as compact JSON, its members in the order that texts are to have.
+        The schema as compact JSON.
     whitespace:
         A key of `ENGINE_WHITESPACE`.
     dialect:
         The validator class; by default the one that `$schema` names, or that of Draft 2020-12.
+    order:
+        Whether members come in any order, or in that of the schema.
 
     Raises
     ------
@@ -90,15 +101,17 @@ def compile_schema(text: str, whitespace: Whitespace, dialect: type[Validator] |
         cls = dialect or _dialect_of(schema)
         _check_schema(schema, cls)
         _check_references(schema, cls)
-        grammar, checks = _relaxed_grammar(schema, whitespace, cls)
-        return CompiledSchema(grammar, cls(schema, registry=REGISTRY), tuple(dict.fromkeys(checks)))
+        grammar, members, checks = _relaxed_grammar(schema, whitespace, cls, order)
+        return CompiledSchema(grammar, cls(schema, registry=REGISTRY), tuple(dict.fromkeys(checks)), members)
     except RecursionError:
         raise GrammarError(
             "the schema is nested too deeply", hint="give deep parts a name under `$defs`, and refer to them"
         ) from None
 
 
-def _relaxed_grammar(schema: Any, whitespace: Whitespace, cls: type[Validator]) -> tuple[str, list[str]]:
+def _relaxed_grammar(
+    schema: Any, whitespace: Whitespace, cls: type[Validator], order: Order
+) -> tuple[str, Members | None, list[str]]:
     """Return the grammar of as much of the schema as the engine can compile, and the final checks."""
     legacy = "/draft-0" in cls.META_SCHEMA["$schema"]
     readable, misread = drop_misread(lone_references(schema) if legacy else schema)
@@ -106,30 +119,46 @@ def _relaxed_grammar(schema: Any, whitespace: Whitespace, cls: type[Validator]) 
         relaxed, dropped = relax(readable)
         if not dropped and relax is not keep:
             continue
-        grammar = _grammar(relaxed, whitespace, cls)
+        ordered: Any = relaxed
+        counts: list[str] = []
+        grammar = _grammar(ordered, whitespace, cls)
         message = compile_error(grammar)
         if message is None and any(said.startswith("min/maxProp") for said in engine_warnings(grammar)):
-            relaxed, counts = drop_counts(relaxed)
-            dropped = [*dropped, *counts]
-            grammar = _grammar(relaxed, whitespace, cls)
+            ordered, counts = drop_counts(relaxed)
+            grammar = _grammar(ordered, whitespace, cls)
             message = compile_error(grammar)
         if message is None:
             try:
                 check_grammar(grammar)
             except ContradictionError:
                 raise _contradiction("its recursion never ends") from None
-            return grammar, [
-                *misread,
-                *dropped,
-                *ignored(relaxed, engine_warnings(grammar)),
-                *open_names(relaxed),
-            ]
-        if "Unsatisfiable schema" in message:
+            checks = [*misread, *dropped, *ignored(ordered, engine_warnings(grammar))]
+            if order == "schema":
+                return grammar, None, [*checks, *counts, *open_names(ordered)]
+            free = _free_grammar(relaxed, whitespace, cls)
+            if free is not None:
+                return free[0], free[1], [*checks, *free[2]]
+        elif "Unsatisfiable schema" in message:
             raise _contradiction(summary(message).partition("Unsatisfiable schema: ")[2])
     raise GrammarError(
         f"the mask engine cannot compile any JSON: {summary(message or '')}",
         hint="this is a fault of the program: please report it with the schema",
     )
+
+
+def _free_grammar(
+    schema: Any, whitespace: Whitespace, cls: type[Validator]
+) -> tuple[str, Members, list[str]] | None:
+    """Return the grammar of a schema with members in any order, if the engine can compile it."""
+    shapes = Shapes(schema, cls)
+    if 0 not in shapes.alive:
+        raise _contradiction("none of its alternatives can have all that it requires")
+    for disjoint in (True, False):
+        free, loose = any_order(shapes, disjoint=disjoint)
+        grammar = _grammar(free, whitespace, jsonschema.Draft202012Validator)
+        if compile_error(grammar) is None:
+            return grammar, Members(shapes, faithful=not loose), [*shapes.loose, *loose]
+    return None
 
 
 def _contradiction(reason: str) -> ContradictionError:

@@ -2,24 +2,24 @@ r"""JSON Schema: the JSON texts of the values that a schema, or a Python type, a
 
 The language of `JsonSchema(s)` is the set of texts that
 
-1. are spelled as follows: members in the order in which the schema names them (a subschema of `allOf`,
-   `anyOf`, `oneOf` counts where its keyword stands, then come names that only `required` has, then unlisted
-   members); whitespace as `whitespace` says, none before or after the value; characters of strings as
-   themselves, escaped only where JSON demands it, and U+007F not at all; literals of `const` and `enum` in
-   one canonical spelling (`-2`, not `-2.0`); integers without fraction or exponent; strings of a known
-   `format` (`date-time`, `time`, `date`, `duration`, `email`, `hostname`, `ipv4`, `ipv6`, `uuid`, `uri`) in
+1. are spelled as follows: whitespace as `whitespace` says, none before or after the value; characters of
+   strings and names as themselves, escaped only where JSON demands it, and U+007F not at all; numbers in `const`
+   and `enum` in one canonical spelling (`-2`, not `-2.0`); integers without fraction or exponent; strings of a
+   known `format` (`date-time`, `time`, `date`, `duration`, `email`, `hostname`, `ipv4`, `ipv6`, `uuid`, `uri`) in
    that format; strings under a `pattern` as ECMAScript reads it (`\d` is 0 to 9); numbers under `multipleOf`
-   without exponent, and with no more decimals than it has;
+   without exponent, and with no more decimals than it has; with `order="schema"` also members in the order in
+   which the schema names them (a subschema of `allOf`, `anyOf`, `oneOf` counts where its keyword stands, then come
+   names that only `required` has, then unlisted members);
 2. can be read as JSON, each member name once, each number finite (`json_text.read_json`);
 3. hold a value that the `jsonschema` validator of the schema's dialect accepts;
 4. if a Python type was given: that pydantic turns into an instance of it.
 
-The mask enforces 1 and nearly all of 3 token by token. Conditions 2 to 4 are always checked on the complete
-text; `final_checks` lists those that nothing enforces earlier. So the language is never larger than the
+The mask enforces 1 and nearly all of 2 and 3 token by token. Conditions 2 to 4 are always checked on the
+complete text; `final_checks` lists those that nothing enforces earlier. So the language is never larger than the
 schema says, and smaller only by the spelling rules of 1.
 
 For Python types, objects are closed: members that a model would only ignore are not in the language, unless
-its configuration says `extra="allow"`.
+its configuration says `extra="allow"`. Their members are in the order of the fields, unless `order="free"`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from typing_extensions import override
 
 from grammars.constraint import Constraint, Matcher, text_bytes
 from grammars.errors import GrammarError, ParseError
-from grammars.json_compiler import ENGINE_WHITESPACE, CompiledSchema, Whitespace, compile_schema
+from grammars.json_compiler import ENGINE_WHITESPACE, CompiledSchema, Order, Whitespace, compile_schema
+from grammars.json_matcher import MembersMatcher
 from grammars.json_text import read_json
 from grammars.llguidance import GrammarMatcher
 from grammars.pydantic_types import adapter_of, is_expressed, schema_of, type_name
@@ -61,6 +62,9 @@ class JsonSchema(Constraint):
         whatever JSON allows, without bound.
     validator:
         A validator class of `jsonschema` or its name; by default `$schema` decides, else Draft 2020-12.
+    order:
+        Of members: `"free"` any, `"schema"` that in which the schema names them. By default it is free for a
+        schema, and that of the fields for a Python type, as pydantic writes it.
 
     Raises
     ------
@@ -77,6 +81,8 @@ class JsonSchema(Constraint):
     dialect: type[Validator] | None
     type: Any = field(hash=False)
     """The Python type that `parse` builds, or None for plain JSON values."""
+    order: Order
+    """Of members."""
 
     def __init__(
         self,
@@ -84,21 +90,25 @@ class JsonSchema(Constraint):
         *,
         whitespace: Whitespace = "bounded",
         validator: str | type[Validator] | None = None,
+        order: Order | None = None,
     ) -> None:
         if whitespace not in ENGINE_WHITESPACE:
             raise GrammarError(
                 f"unknown whitespace {whitespace!r}", hint=f"one of {', '.join(ENGINE_WHITESPACE)}"
             )
+        if order not in (None, "free", "schema"):
+            raise GrammarError(f"unknown order {order!r}", hint="one of free, schema")
         text, type_ = _read_schema(schema)
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "whitespace", whitespace)
         object.__setattr__(self, "dialect", _dialect(validator))
         object.__setattr__(self, "type", type_)
+        object.__setattr__(self, "order", order or _usual_order(type_))
         _ = self._compiled  # so that a faulty schema is refused here
 
     @cached_property
     def _compiled(self) -> CompiledSchema:
-        return compile_schema(self.text, self.whitespace, self.dialect)
+        return compile_schema(self.text, self.whitespace, self.dialect, self.order)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any] | None:
@@ -106,7 +116,10 @@ class JsonSchema(Constraint):
 
     @override
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
-        return GrammarMatcher(vocabulary, self._compiled.grammar)
+        grammar, members = self._compiled.grammar, self._compiled.members
+        if members is None:
+            return GrammarMatcher(vocabulary, grammar)
+        return MembersMatcher(vocabulary, grammar, members)
 
     @property
     @override
@@ -140,9 +153,10 @@ class JsonSchema(Constraint):
                 f"not a JSON text: a lone surrogate in {text!r}", hint="texts are Unicode"
             ) from None
         if not self.matches(text):
+            members = "members in schema order, " if self.order == "schema" else ""
             raise ParseError(
                 f"{text!r} is valid, but not spelled as {self} spells it",
-                hint=f"members in schema order, {self.whitespace} whitespace, no needless escapes",
+                hint=f"{members}{self.whitespace} whitespace, no needless escapes",
             )
         return value
 
@@ -179,7 +193,12 @@ class JsonSchema(Constraint):
         shown = type_name(self.type) if self.type is not None else _short(self.text.encode())
         options = "" if self.whitespace == "bounded" else f", whitespace={self.whitespace!r}"
         dialect = "" if self.dialect is None else f", validator={self.dialect.__name__}"
-        return f"JsonSchema({shown}{options}{dialect})"
+        order = "" if self.order == _usual_order(self.type) else f", order={self.order!r}"
+        return f"JsonSchema({shown}{options}{dialect}{order})"
+
+
+def _usual_order(type_: Any) -> Order:
+    return "free" if type_ is None else "schema"
 
 
 def _read_schema(schema: Any) -> tuple[str, Any]:
