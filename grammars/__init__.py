@@ -26,6 +26,7 @@ from grammars.rules import ByteSet, NonTerminal, Rule
 from grammars.satisfiability import check_satisfiable
 from grammars.sequence import Concat, Repeat
 from grammars.smiles import SMILES
+from grammars.sql import SQL
 from grammars.stop import StopMatcher
 from grammars.stop_scanner import StopScanner, stop_scanner
 from grammars.types import constraint_of
@@ -36,6 +37,7 @@ __all__ = [
     "CFG",
     "PCFG",
     "SMILES",
+    "SQL",
     "And",
     "AnyText",
     "Automaton",
