@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import json_schema, overhead
+from benchmarks import json_schema, overhead, rejection
 from benchmarks.common import data_rows
 from benchmarks.peers import __main__ as peers
+from benchmarks.peers import awrs
+from benchmarks.peers.process import HERE
 
 
 def result(capsys):
@@ -21,6 +23,13 @@ def test_overhead(capsys):
     (run,) = result(capsys)["runs"]
     assert run["ticks"] > 0
     assert run["ratio"] > 0.0
+
+
+@pytest.mark.model
+def test_rejection(capsys):
+    rejection.main(["--particles", "2", "--tokens", "3", "--rounds", "1"])
+    (run,) = result(capsys)["runs"]
+    assert run["seconds_per_token"]["rejection"] > 0.0
 
 
 @pytest.mark.model
@@ -58,10 +67,10 @@ def _dies(connection):
     connection.recv()
 
 
-@pytest.mark.parametrize(("target", "failure"), [(_hangs, "hung"), (_dies, "crashed")])
-def test_a_worker_that_hangs_or_dies_is_replaced(target, failure, monkeypatch):
+@pytest.mark.parametrize(("target", "failure", "limit"), [(_hangs, "hung", 1.0), (_dies, "crashed", 60.0)])
+def test_a_worker_that_hangs_or_dies_is_replaced(target, failure, limit, monkeypatch):
     monkeypatch.setattr(json_schema, "work", target)
-    worker = json_schema.Worker(limit=1.0)
+    worker = json_schema.Worker(limit)
     assert list(worker.run({})) == [failure]
     assert list(worker.run({})) == [failure]
     worker.close()
@@ -83,8 +92,9 @@ def test_missing_data_is_said(monkeypatch, tmp_path):
         data_rows("json_schema/dev.jsonl")
 
 
-def test_a_missing_peer_is_said(capsys, tmp_path):
-    peers.main(["--peer-python", str(tmp_path / "python")])
+@pytest.mark.parametrize("command", [peers, awrs])
+def test_a_missing_peer_is_said(command, capsys, tmp_path):
+    command.main(["--peer-python", str(tmp_path / "python")])
     assert "does not exist" in result(capsys)["skipped"]
 
 
@@ -99,4 +109,29 @@ def test_peers_take_turns(capsys, tmp_path):
     figures = result(capsys)
     assert len(figures["rounds"]) == 2
     assert figures["reached"]
-    assert Path(peers.HERE / "genlm_control.py").exists()
+    assert Path(HERE / "genlm_control.py").exists()
+
+
+@pytest.mark.model
+def test_rejection_sampling_takes_turns_with_the_peers(capsys, tmp_path):
+    python = tmp_path / "python"
+    answer = '{"tokens": 10, "seconds": 1e6, "checks": 1e6, "log_evidence": -3.0}'
+    python.write_text(f"#!/bin/sh\necho ready\nwhile read line; do echo '{answer}'; done\n")
+    python.chmod(0o755)
+    awrs.main(["--peer-python", str(python), "--particles", "3", "--seeds", "2", "--tasks", "lipogram"])
+    (task,) = result(capsys)["tasks"]
+    assert task["reached"]["time"]
+    assert task["reached"]["checks"]
+    assert task["genlm_control"]["checks_per_token"] == 1e5
+    assert 0 < task["ppl"]["checks_per_token"] < 100
+    assert (HERE / "genlm_awrs.py").exists()
+
+
+def test_variances_are_of_the_evidence():
+    runs = [
+        {"seconds": 1.0, "tokens": 4, "checks": 8, "log_evidence": w} for w in (-1.0, -2.0, float("-inf"))
+    ]
+    figures = awrs.summary(runs)
+    assert figures["runs_without_survivors"] == 1
+    assert figures["log_evidence_variance"] == pytest.approx(0.5)
+    assert figures["checks_per_token"] == 2.0
