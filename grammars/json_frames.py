@@ -11,7 +11,9 @@ name, in a name, behind a backslash there, after a name.
 """
 
 State: TypeAlias = "tuple[int, Frame | None, Any]"
-"""Where, within what, and beside that: the shapes of the coming value, or the bytes of the name so far."""
+"""Where, within what, and beside that: of the coming value the shapes, and its name if it tells shapes of the object
+apart; of such a value the bytes so far, and the name; or the bytes of a name so far.
+"""
 Names: TypeAlias = "frozenset[str] | None"
 """A set of names, or None for all names."""
 

@@ -2,8 +2,9 @@
 
 Of each object that is open, the state holds the names it has so far, and the `ObjectShape`s that they leave
 possible. A name must be a new one, and one that some shape still admits. An object may end where some shape has
-all that it requires, and go on where some shape has room. Which values the shapes admit is not looked at: that
-is the mask engine's part, so this reads any JSON text, and of other texts says nothing.
+all that it requires, and go on where some shape has room. Values are looked at only where they tell shapes apart,
+as `{"kind": "circle", ...}` does: whether they are right is the mask engine's part. So this reads any JSON text, and
+of other texts says nothing.
 
 States are immutable, and equal where the same may follow.
 """
@@ -11,6 +12,7 @@ States are immutable, and equal where the same may follow.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 
 from grammars.json_frames import (
@@ -34,6 +36,9 @@ from grammars.json_frames import (
 from grammars.json_shapes import ArrayShape, Number, ObjectShape, Shapes
 
 _SPACE = frozenset(b" \t\n\r")
+_AFTER_SCALAR = frozenset(b" \t\n\r,]}")
+_LONGEST_VALUE = 256
+"""Of a text that may tell shapes apart, in bytes."""
 _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET, _CLOSE_BRACKET, _COMMA, _COLON, _QUOTE, _BACKSLASH = b'{}[],:"\\'
 
 
@@ -55,6 +60,7 @@ class Members:
 
     def __init__(self, shapes: Shapes, *, faithful: bool = True) -> None:
         self._faithful = faithful
+        self._all = shapes.all
         self._objects: list[ObjectShape] = []
         self._arrays: list[ArrayShape] = []
         self._of: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
@@ -74,7 +80,8 @@ class Members:
         ]  # fmt: skip
         self._names = lru_cache(maxsize=4096)(self._names_of)
         self._spelled = lru_cache(maxsize=4096)(_spelled)
-        self.start: State = (VALUE, None, (0,))
+        self._telling = lru_cache(maxsize=4096)(self._tells_apart)
+        self.start: State = (VALUE, None, ((0,), None))
 
     def read(self, state: State, data: bytes) -> State | None:
         """Return the state after `data`, or None if no text goes on that way."""
@@ -83,13 +90,12 @@ class Members:
         while at < end:
             byte = data[at]
             at += 1
-            if where == STRING:
-                if byte == _QUOTE:
-                    where = AFTER
-                elif byte == _BACKSLASH:
-                    where = ESCAPED
-            elif where == ESCAPED:
-                where = STRING
+            if where in (STRING, ESCAPED):
+                extra = _longer(extra, byte)
+                if where == STRING and byte == _QUOTE:
+                    where, frame, extra = AFTER, self._judged(frame, extra), None
+                else:
+                    where = ESCAPED if where == STRING and byte == _BACKSLASH else STRING
             elif where == NAME:
                 assert frame is not None
                 if byte == _QUOTE:
@@ -103,8 +109,12 @@ class Members:
                 where, extra = NAME_ESCAPED if byte == _BACKSLASH else NAME, extra + data[at - 1 : at]
             elif where == NAME_ESCAPED:
                 where, extra = NAME, extra + data[at - 1 : at]
+            elif where == SCALAR and byte not in _AFTER_SCALAR:
+                extra = _longer(extra, byte)
+            elif where == SCALAR:
+                where, frame, extra, at = AFTER, self._judged(frame, extra), None, at - 1
             elif byte in _SPACE:
-                where = AFTER if where == SCALAR else where
+                pass
             elif where in (VALUE, ITEM) and byte != _CLOSE_BRACKET:
                 where, frame, extra = self._begin(frame, extra, byte)
             elif where in (FIRST_NAME, NEXT_NAME) and byte == _QUOTE:
@@ -114,8 +124,6 @@ class Members:
                 where, extra = NAME, b""
             elif where == COLON:
                 where = VALUE
-            elif where == SCALAR and byte not in b",]}":
-                pass
             else:
                 after = self._after(frame, byte)
                 if after is None:
@@ -145,21 +153,53 @@ class Members:
         assert isinstance(frame.seen, frozenset)
         return [name[len(begun) :] for name in self._spelled(frame.seen) if name.startswith(begun)]
 
-    def _begin(self, frame: Frame | None, numbers: tuple[Number, ...], byte: int) -> State:
-        """Return the state after the first byte of a value of one of these shapes."""
-        if byte == _QUOTE:
-            return STRING, frame, None
+    def _begin(self, frame: Frame | None, extra: tuple[tuple[Number, ...], str | None], byte: int) -> State:
+        """Return the state after the first byte of a value."""
+        numbers, name = extra
+        if byte not in b"{[":
+            raw = None if name is None else (bytes([byte]), name)
+            return STRING if byte == _QUOTE else SCALAR, frame, raw
+        kind = 0 if byte == _OPEN_BRACE else 1
+        shapes = tuple(index for number in numbers for index in self._of[number][kind])
+        if frame is not None and name is not None:
+            frame = self._narrowed(frame, name, lambda number: bool(self._of[number][kind]))
+        place = within(frame, shapes)
         if byte == _OPEN_BRACE:
-            shapes = tuple(index for number in numbers for index in self._of[number][0])
-            return FIRST_NAME, self._object(frame, shapes, frozenset(), within(frame, shapes)), None
-        if byte == _OPEN_BRACKET:
-            shapes = tuple(index for number in numbers for index in self._of[number][1])
-            place = within(frame, shapes)
-            if place is not None:
-                unbounded = self._arrays[shapes[0]].most is None
-                place = (*place[:-1], ~shapes[0], 0) if unbounded else None  # negative, unlike objects
-            return ITEM, Frame(frame, shapes, 0, place), self._items(shapes, 0)
-        return SCALAR, frame, None
+            return FIRST_NAME, self._object(frame, shapes, frozenset(), place), None
+        if place is not None:
+            unbounded = self._arrays[shapes[0]].most is None
+            place = (*place[:-1], ~shapes[0], 0) if unbounded else None  # negative, unlike objects
+        return ITEM, Frame(frame, shapes, 0, place), (self._items(shapes, 0), None)
+
+    def _judged(self, frame: Frame | None, extra: tuple[bytes, str] | None) -> Frame | None:
+        """Return the object after a string, number or literal, without the shapes that it belies."""
+        if frame is None or extra is None:
+            return frame
+        raw, name = extra
+        try:
+            value = json.loads(raw)
+        except ValueError:
+            return frame
+        return self._narrowed(frame, name, lambda number: self._all[number].admits(value))
+
+    def _narrowed(self, frame: Frame, name: str, admits: Callable[[Number], bool]) -> Frame:
+        """Return the object with those of its shapes whose member of that name may be so; all, if none may."""
+        shapes = tuple(index for index in frame.shapes if any(map(admits, self._children(index, name))))
+        if not shapes or shapes == frame.shapes:
+            return frame
+        assert isinstance(frame.seen, frozenset)
+        return self._object(frame.parent, shapes, frame.seen, frame.place)
+
+    def _tells_apart(self, shapes: tuple[int, ...], name: str) -> bool:
+        """Return whether the value of a member may tell which of these shapes an object has."""
+        demands = {(self._objects[i].required, self._objects[i].least, self._objects[i].most, self._closed[i])
+                   for i in shapes}  # fmt: skip
+        return len(demands) > 1 and len({self._children(index, name) for index in shapes}) > 1
+
+    def _children(self, index: int, name: str) -> tuple[Number, ...]:
+        """Return the shapes of the member of that name, of an object of a shape."""
+        shape = self._objects[index]
+        return (shape.members[name],) if name in shape.members else _others(shape)
 
     def _after(self, frame: Frame | None, byte: int) -> State | None:
         """Return the state after a byte that ends a value, or begins another."""
@@ -173,7 +213,8 @@ class Members:
             last = max((max(len(shape.prefix), shape.least) for shape in shapes), default=0)
             index = min(frame.seen + 1, last)
             place = None if frame.place is None else (*frame.place[:-1], index)
-            return VALUE, Frame(frame.parent, frame.shapes, index, place), self._items(frame.shapes, index)
+            items = self._items(frame.shapes, index)
+            return VALUE, Frame(frame.parent, frame.shapes, index, place), (items, None)
         if byte in (_CLOSE_BRACE, _CLOSE_BRACKET) and frame.complete:
             return AFTER, frame.parent, None
         return None
@@ -212,8 +253,13 @@ class Members:
             return True
         return any(name.startswith(begun + byte) for name in self._spelled(frame.names))
 
-    def _named(self, frame: Frame, spelled: bytes) -> tuple[Frame, tuple[Number, ...]] | None:
-        """Return the object with one name more, and the shapes of its value; None if it may not have that."""
+    def _named(
+        self, frame: Frame, spelled: bytes
+    ) -> tuple[Frame, tuple[tuple[Number, ...], str | None]] | None:
+        """Return the object with one name more, or None if it may not have that.
+
+        And the shapes of its value, and the name if the value may tell shapes of the object apart.
+        """
         try:
             name = json.loads(b'"' + spelled + b'"')
         except ValueError:
@@ -227,18 +273,24 @@ class Members:
         )
         if not shapes:
             return None
-        numbers: dict[Number, None] = {}
-        for shape in map(self._objects.__getitem__, shapes):
-            numbers.update(dict.fromkeys([shape.members[name]] if name in shape.members else _others(shape)))
-        return self._object(frame.parent, shapes, seen | {name}, frame.place), tuple(numbers)
+        numbers = tuple(dict.fromkeys(number for index in shapes for number in self._children(index, name)))
+        telling = name if len(shapes) > 1 and self._telling(shapes, name) else None
+        return self._object(frame.parent, shapes, seen | {name}, frame.place), (numbers, telling)
 
     def _is_alive(self, number: Number) -> bool:
         return number in self._alive
 
 
-def _others(shape: ObjectShape) -> list[Number]:
+def _others(shape: ObjectShape) -> tuple[Number, ...]:
     """Return the shapes of members that are not listed."""
-    return [number for _, number in shape.patterns] + ([] if shape.rest is None else [shape.rest])
+    return (*(number for _, number in shape.patterns), *(() if shape.rest is None else (shape.rest,)))
+
+
+def _longer(extra: tuple[bytes, str] | None, byte: int) -> tuple[bytes, str] | None:
+    """Return a value that is being read, with a byte more; None if it does not matter."""
+    if extra is None or len(extra[0]) >= _LONGEST_VALUE:
+        return None
+    return extra[0] + bytes([byte]), extra[1]
 
 
 def _spelled(names: frozenset[str]) -> list[bytes]:

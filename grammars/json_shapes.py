@@ -20,7 +20,7 @@ from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from referencing.jsonschema import specification_with
 
 from grammars.json_alternatives import Alternatives, Part
-from grammars.json_values import common, enumerated, type_of, widened
+from grammars.json_values import common, enumerated, is_admitted, type_of, widened
 
 Number: TypeAlias = int
 """A shape, by its number in `Shapes.all`."""
@@ -82,6 +82,10 @@ class Shape:
     arrays: list[ArrayShape] = field(default_factory=list)
     objects: list[ObjectShape] = field(default_factory=list)
     anything: bool = False
+
+    def admits(self, scalar: Any) -> bool:
+        """Return whether a value that is neither array nor object may be one of these, as far as is known."""
+        return self.anything or any(is_admitted(scalar, schema) for schema in self.scalars)
 
 
 class Shapes:
