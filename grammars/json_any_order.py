@@ -15,7 +15,8 @@ import json
 import re
 from typing import Any
 
-from grammars.json_shapes import ArrayShape, Number, ObjectShape, Shapes
+from grammars.json_shape import ArrayShape, Number, ObjectShape
+from grammars.json_shapes import Shapes
 
 MOST_PATTERNS = 80
 """Of one object."""

@@ -33,7 +33,8 @@ from grammars.json_frames import (
     State,
     within,
 )
-from grammars.json_shapes import ArrayShape, Number, ObjectShape, Shapes
+from grammars.json_shape import ArrayShape, Number, ObjectShape
+from grammars.json_shapes import Shapes
 
 _SPACE = frozenset(b" \t\n\r")
 _AFTER_SCALAR = frozenset(b" \t\n\r,]}")
@@ -91,7 +92,7 @@ class Members:
             byte = data[at]
             at += 1
             if where in (STRING, ESCAPED):
-                extra = _longer(extra, byte)
+                extra = extra and _longer(extra, byte)
                 if where == STRING and byte == _QUOTE:
                     where, frame, extra = AFTER, self._judged(frame, extra), None
                 else:
@@ -110,7 +111,7 @@ class Members:
             elif where == NAME_ESCAPED:
                 where, extra = NAME, extra + data[at - 1 : at]
             elif where == SCALAR and byte not in _AFTER_SCALAR:
-                extra = _longer(extra, byte)
+                extra = extra and _longer(extra, byte)
             elif where == SCALAR:
                 where, frame, extra, at = AFTER, self._judged(frame, extra), None, at - 1
             elif byte in _SPACE:
@@ -192,8 +193,7 @@ class Members:
 
     def _tells_apart(self, shapes: tuple[int, ...], name: str) -> bool:
         """Return whether the value of a member may tell which of these shapes an object has."""
-        demands = {(self._objects[i].required, self._objects[i].least, self._objects[i].most, self._closed[i])
-                   for i in shapes}  # fmt: skip
+        demands = {(self._objects[index].demands, self._closed[index]) for index in shapes}
         return len(demands) > 1 and len({self._children(index, name) for index in shapes}) > 1
 
     def _children(self, index: int, name: str) -> tuple[Number, ...]:
@@ -286,11 +286,10 @@ def _others(shape: ObjectShape) -> tuple[Number, ...]:
     return (*(number for _, number in shape.patterns), *(() if shape.rest is None else (shape.rest,)))
 
 
-def _longer(extra: tuple[bytes, str] | None, byte: int) -> tuple[bytes, str] | None:
-    """Return a value that is being read, with a byte more; None if it does not matter."""
-    if extra is None or len(extra[0]) >= _LONGEST_VALUE:
-        return None
-    return extra[0] + bytes([byte]), extra[1]
+def _longer(extra: tuple[bytes, str], byte: int) -> tuple[bytes, str] | None:
+    """Return a value that is being read, with a byte more; None if it is too long to matter."""
+    raw, name = extra
+    return None if len(raw) >= _LONGEST_VALUE else (raw + bytes([byte]), name)
 
 
 def _spelled(names: frozenset[str]) -> list[bytes]:

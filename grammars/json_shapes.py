@@ -12,80 +12,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from itertools import combinations
+from typing import Any
 
 from jsonschema.protocols import Validator
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from referencing.jsonschema import specification_with
 
 from grammars.json_alternatives import Alternatives, Part
-from grammars.json_values import common, enumerated, is_admitted, type_of, widened
+from grammars.json_shape import ArrayShape, Number, ObjectShape, Shape
+from grammars.json_values import OF_SCALARS, common, conjunction, enumerated, type_of, widened
 
-Number: TypeAlias = int
-"""A shape, by its number in `Shapes.all`."""
 _SCALARS = ("null", "boolean", "integer", "number", "string")
 _TYPES = frozenset({*_SCALARS, "array", "object"})
-_OF_SCALARS = frozenset({"pattern", "minLength", "maxLength", "format", "minimum", "maximum", "exclusiveMinimum",
-                         "exclusiveMaximum", "multipleOf"})  # fmt: skip
+_MOST_COMPARED = 64
+"""Of the shapes of an object."""
 _OF_ARRAYS = frozenset({"items", "prefixItems", "additionalItems", "minItems", "maxItems"})
 _OF_OBJECTS = frozenset({"properties", "patternProperties", "additionalProperties", "required", "minProperties",
                          "maxProperties"})  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ObjectShape:
-    """Objects with these members in any order.
-
-    Attributes
-    ----------
-    members:
-        The shapes of the listed names, in the order of the schema.
-    patterns:
-        The shapes of unlisted names that a pattern finds.
-    rest:
-        The shape of all other names, or None if there may be none.
-    required:
-        The names that must occur.
-    least, most:
-        How many members there are.
-    """
-
-    members: dict[str, Number] = field(hash=False)
-    patterns: tuple[tuple[str, Number], ...] = ()
-    rest: Number | None = None
-    required: frozenset[str] = frozenset()
-    least: int = 0
-    most: int | None = None
-
-
-@dataclass(frozen=True)
-class ArrayShape:
-    """Arrays of `least` to `most` items: the first as in `prefix`, then `rest`."""
-
-    prefix: tuple[Number, ...]
-    rest: Number
-    least: int = 0
-    most: int | None = None
-
-    def item(self, index: int) -> Number:
-        """Return the shape of an item."""
-        return self.prefix[index] if index < len(self.prefix) else self.rest
-
-
-@dataclass
-class Shape:
-    """Values that are one of these; `anything` stands for every value."""
-
-    scalars: list[dict[str, Any]] = field(default_factory=list)
-    """Flat schemas of values that are neither arrays nor objects."""
-    arrays: list[ArrayShape] = field(default_factory=list)
-    objects: list[ObjectShape] = field(default_factory=list)
-    anything: bool = False
-
-    def admits(self, scalar: Any) -> bool:
-        """Return whether a value that is neither array nor object may be one of these, as far as is known."""
-        return self.anything or any(is_admitted(scalar, schema) for schema in self.scalars)
 
 
 class Shapes:
@@ -184,8 +128,8 @@ class Shapes:
         values = [value for value in values if type_of(value) in types]
         scalars = [value for value in values if not isinstance(value, (list, dict))]
         if scalars:
-            also = [schema for schema, _ in flat if schema.keys() & _OF_SCALARS]
-            _append(shape.scalars, _conjunction({"enum": scalars}, also))
+            also = [schema for schema, _ in flat if schema.keys() & OF_SCALARS]
+            _append(shape.scalars, conjunction({"enum": scalars}, also))
         if len(scalars) < len(values) and any(
             schema.keys() & (_OF_ARRAYS | _OF_OBJECTS) for schema, _ in flat
         ):
@@ -258,31 +202,34 @@ class Shapes:
         while True:
             found = {number for number, shape in enumerate(self.all) if number not in alive and (
                 shape.anything or shape.scalars
-                or any(_possible_array(array, alive) for array in shape.arrays)
-                or any(_possible_object(object_, alive) for object_ in shape.objects)
+                or any(array.is_possible(alive) for array in shape.arrays)
+                or any(object_.is_possible(alive) for object_ in shape.objects)
             )}  # fmt: skip
             if not found:
                 break
             alive |= found
         self.alive = frozenset(alive)
         for shape in self.all:
-            shape.arrays = [array for array in shape.arrays if _possible_array(array, alive)]
-            shape.objects = [object_ for object_ in shape.objects if _possible_object(object_, alive)]
-            if len({(object_.required, object_.least, object_.most) for object_ in shape.objects}) > 1:
-                self.loose["members that one alternative demands"] = None
+            shape.arrays = [array for array in shape.arrays if array.is_possible(alive)]
+            shape.objects = [object_ for object_ in shape.objects if object_.is_possible(alive)]
+        if not all(self._are_told_apart(shape.objects) for shape in self.all):
+            self.loose["members that one alternative demands"] = None
+
+    def _are_told_apart(self, objects: list[ObjectShape]) -> bool:
+        """Return whether it shows which of these shapes an object has, as far as that matters for its end."""
+        if len({shape.demands for shape in objects}) < 2:
+            return True
+        return len(objects) <= _MOST_COMPARED and all(
+            one.demands == other.demands
+            or any(
+                self.all[one.members[name]].excludes(self.all[other.members[name]])
+                for name in one.required & other.required
+            )
+            for one, other in combinations(objects, 2)
+        )
 
 
-_WORDS = (_OF_SCALARS, _OF_ARRAYS, _OF_OBJECTS)
-
-
-def _possible_array(array: ArrayShape, alive: set[Number]) -> bool:
-    needed = (array.item(index) for index in range(min(array.least, len(array.prefix) + 1)))
-    return all(number in alive for number in needed) and (array.most is None or array.least <= array.most)
-
-
-def _possible_object(shape: ObjectShape, alive: set[Number]) -> bool:
-    enough = shape.most is None or max(shape.least, len(shape.required)) <= shape.most
-    return enough and all(shape.members[name] in alive for name in shape.required)
+_WORDS = (OF_SCALARS, _OF_ARRAYS, _OF_OBJECTS)
 
 
 def _of_name(name: str, parts: list[Part]) -> list[Part]:
@@ -303,15 +250,7 @@ def _of_name(name: str, parts: list[Part]) -> list[Part]:
 def _add_scalars(shape: Shape, types: set[str], schemas: list[dict[str, Any]]) -> None:
     scalars = [name for name in _SCALARS if name in types and not (name == "integer" and "number" in types)]
     if scalars:
-        _append(shape.scalars, _conjunction({"type": scalars}, schemas))
-
-
-def _conjunction(first: dict[str, Any], schemas: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a schema of what `first` and the keywords of scalars in `schemas` admit."""
-    others = [{word: value for word, value in schema.items() if word in _OF_SCALARS} for schema in schemas]
-    if len(others) == 1:
-        return {**first, **others[0]}
-    return {**first, "allOf": others} if others else first
+        _append(shape.scalars, conjunction({"type": scalars}, schemas))
 
 
 def _append(found: list[Any], item: Any) -> None:

@@ -1,9 +1,13 @@
-"""JSON values: their types, when they are equal, and what `const` and `enum` leave of them."""
+"""JSON values: their types, when they are equal, and what keywords leave of those without parts."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
+
+OF_SCALARS = frozenset({"pattern", "minLength", "maxLength", "format", "minimum", "maximum", "exclusiveMinimum",
+                         "exclusiveMaximum", "multipleOf"})  # fmt: skip
+"""Keywords that speak of numbers and strings."""
 
 
 def widened(types: Any) -> set[str]:
@@ -60,3 +64,11 @@ def is_admitted(value: Any, scalar: dict[str, Any]) -> bool:
     if values is not None:
         return canonical(value) in map(canonical, values)
     return type_of(value) in widened(scalar["type"])
+
+
+def conjunction(first: dict[str, Any], schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a schema of what `first` and the keywords of scalars in `schemas` admit."""
+    others = [{word: value for word, value in schema.items() if word in OF_SCALARS} for schema in schemas]
+    if len(others) == 1:
+        return {**first, **others[0]}
+    return {**first, "allOf": others} if others else first

@@ -39,6 +39,7 @@ _LIMITS = LLParserLimits(
     initial_lexer_fuel=10_000_000,  # about 0.2 s for a compilation
     step_lexer_fuel=10_000_000,  # about 0.7 s from one mask to the next
     step_max_items=200_000,  # about 10 ms for a mask
+    max_items_in_row=40_000,  # a union of some thousand objects
     verbose_errors=False,
 )
 _POSITION = re.compile(r"(?:at )?(\d+)\((\d+)\): ")
