@@ -12,6 +12,7 @@ States are immutable, and equal where the same may follow.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -65,7 +66,6 @@ class Members:
         self._objects: list[ObjectShape] = []
         self._arrays: list[ArrayShape] = []
         self._of: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-        self._alive = shapes.alive
         for shape in shapes.all:
             objects, arrays = len(self._objects), len(self._arrays)
             self._objects += shape.objects
@@ -74,8 +74,8 @@ class Members:
                 (tuple(range(objects, len(self._objects))), tuple(range(arrays, len(self._arrays))))
             )
         self._closed = [
-            None if any(self._is_alive(number) for number in _others(shape)) else frozenset(
-                name for name, number in shape.members.items() if self._is_alive(number)
+            None if any(number in shapes.alive for number in _others(shape)) else frozenset(
+                name for name, number in shape.members.items() if number in shapes.alive
             )
             for shape in self._objects
         ]  # fmt: skip
@@ -226,7 +226,7 @@ class Members:
         self, parent: Frame | None, shapes: tuple[int, ...], seen: frozenset[str], place: Place
     ) -> Frame:
         found = [self._names(index, seen) for index in shapes]
-        names = None if None in found else frozenset().union(*found)  # type: ignore[arg-type]
+        names = _union(found)
         return Frame(parent, shapes, seen, place, names, any(self._complete(index, seen) for index in shapes))
 
     def _complete(self, index: int, seen: frozenset[str]) -> bool:
@@ -251,7 +251,9 @@ class Members:
         """Return whether a name that may still come begins so; behind an escape, which has two spellings, yes."""
         if frame.names is None or b"\\" in begun:
             return True
-        return any(name.startswith(begun + byte) for name in self._spelled(frame.names))
+        spelled, longer = self._spelled(frame.names), begun + byte
+        at = bisect_left(spelled, longer)
+        return at < len(spelled) and spelled[at].startswith(longer)
 
     def _named(
         self, frame: Frame, spelled: bytes
@@ -277,9 +279,6 @@ class Members:
         telling = name if len(shapes) > 1 and self._telling(shapes, name) else None
         return self._object(frame.parent, shapes, seen | {name}, frame.place), (numbers, telling)
 
-    def _is_alive(self, number: Number) -> bool:
-        return number in self._alive
-
 
 def _others(shape: ObjectShape) -> tuple[Number, ...]:
     """Return the shapes of members that are not listed."""
@@ -292,5 +291,11 @@ def _longer(extra: tuple[bytes, str], byte: int) -> tuple[bytes, str] | None:
     return None if len(raw) >= _LONGEST_VALUE else (raw + bytes([byte]), name)
 
 
+def _union(sets: list[Names]) -> Names:
+    if len(sets) == 1:
+        return sets[0]
+    return None if None in sets else frozenset(name for names in sets for name in names or ())
+
+
 def _spelled(names: frozenset[str]) -> list[bytes]:
-    return [json.dumps(name, ensure_ascii=False)[1:-1].encode() for name in names]
+    return sorted(json.dumps(name, ensure_ascii=False)[1:-1].encode() for name in names)

@@ -17,7 +17,7 @@ def text_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(SCHEMAS, st.lists(VALUES, min_size=5, max_size=10), st.sampled_from(["free", "schema"]))
 def test_the_validator_decides(schema: Any, values: list[Any], order: Any) -> None:
     """No valid value is rejected in any order (or in each, if the schema orders), no invalid one accepted, no
