@@ -9,7 +9,8 @@ from benchmarks.common import data_rows
 from benchmarks.domains.case import Case, Task, Verdict, spread
 from grammars import SMILES, Regex
 
-SPELLING = r"([BCNOPSFI]|Cl|Br|[bcnops]|\[[0-9]*[A-Za-z]{1,2}@{0,2}H?[0-9]?[+\-]?[0-9]?\]|[0-9]|%[0-9]{2}|[-()=#:./\\])+"
+_ATOM = r"[BCNOPSFI]|Cl|Br|[bcnops]|\[[0-9]*[A-Za-z]{1,2}@{0,2}H?[0-9]?[+\-]?[0-9]?\]"
+SPELLING = rf"({_ATOM}|[0-9]|%[0-9]{{2}}|[-()=#:./\\])+"
 """What a grammar can say of a molecule without counting: how its atoms, bonds and ring numbers are spelled."""
 
 

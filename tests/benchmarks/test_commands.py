@@ -70,7 +70,7 @@ def _dies(connection):
 @pytest.mark.parametrize(("target", "failure", "limit"), [(_hangs, "hung", 1.0), (_dies, "crashed", 60.0)])
 def test_a_worker_that_hangs_or_dies_is_replaced(target, failure, limit, monkeypatch):
     monkeypatch.setattr(json_schema, "work", target)
-    worker = json_schema.Worker(limit)
+    worker = json_schema.Worker(limit=limit)
     assert list(worker.run({})) == [failure]
     assert list(worker.run({})) == [failure]
     worker.close()
