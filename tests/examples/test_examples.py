@@ -1,0 +1,23 @@
+"""Every example runs, small, and prints what it promises."""
+
+import importlib
+import re
+
+import pytest
+
+PRINTS = {
+    "json_schema": r"[01]\.\d+  \{'what': .*\n(.*\n)*P\(city = Lisbon\) = [01]\.\d+",
+    "goal_inference": r"LocallyConstrained.*\n(.*\n)+SMC.*\n  [01]\.\d+  \((clear|on)",
+    "molecules": r"exp\(0 QED\):\n  [01]\.\d+  QED 0\.\d+  \S+\n(.*\n)+.*exp\(10 QED\):\n  [01]\.\d+",
+}
+PARTICLES = {"json_schema": 2, "goal_inference": 4, "molecules": 16}
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PRINTS)
+def test_example(name, capsys):
+    pytest.importorskip("rdkit")
+    example = importlib.import_module(f"examples.{name}")
+    example.main(particles=PARTICLES[name])
+    assert re.search(PRINTS[name], capsys.readouterr().out)
