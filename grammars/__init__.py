@@ -6,6 +6,7 @@ from grammars.choice import Choice
 from grammars.complement import Not
 from grammars.consistency import check_consistent
 from grammars.constraint import Constraint, Matcher
+from grammars.engine_grammar import EngineGrammar
 from grammars.errors import (
     ContradictionError,
     GrammarError,
@@ -46,6 +47,7 @@ __all__ = [
     "Concat",
     "Constraint",
     "ContradictionError",
+    "EngineGrammar",
     "Fused",
     "GrammarError",
     "Incremental",

@@ -54,7 +54,7 @@ class ReducedGrammar:
 
     def __init__(self, rules: Sequence[Rule], start: str) -> None:
         _check_defined(rules, start)
-        useful = _useful([_expanded(rule) for rule in rules if rule.weight > 0], start)
+        useful = useful_rules([_expanded(rule) for rule in rules if rule.weight > 0], start)
         numbers = {start: 0}
         for lhs, _, _ in useful:
             numbers.setdefault(lhs, len(numbers))
@@ -119,7 +119,7 @@ def _expanded(rule: Rule) -> Expanded:
     return rule.lhs, tuple(symbols), rule.weight
 
 
-def _useful(rules: list[Expanded], start: str) -> list[Expanded]:
+def useful_rules(rules: list[Expanded], start: str) -> list[Expanded]:
     """Return the rules whose every symbol is productive and reachable, in their order."""
     rules = [rule for rule in rules if frozenset() not in rule[1]]
     productive = _derivable((lhs, rhs) for lhs, rhs, _ in rules)

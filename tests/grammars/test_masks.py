@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from regular_languages import byte_strings, contains, regexes, viable
 
-from grammars import AnyText, Choice, Constraint, JsonSchema, Lark, Matcher, Regex, Vocabulary, unpack
+from grammars import (
+    AnyText,
+    Choice,
+    Constraint,
+    EngineGrammar,
+    JsonSchema,
+    Lark,
+    Matcher,
+    Regex,
+    Vocabulary,
+    unpack,
+)
 from grammars.errors import ContradictionError
 
 CHARACTERS = "abé∀"
@@ -98,7 +109,7 @@ def test_choice_masks_are_the_definition(data: st.DataObject) -> None:
         Regex("abc(?:abc)?d"),
         Choice(["abcabcd", "abcd"]),
         Lark('start: "abc" tail\ntail: "d" | "abcd"'),
-        Lark('%llguidance {"no_forcing": false}\nstart: "abc" "abc"? "d"'),
+        EngineGrammar('%llguidance {"no_forcing": false}\nstart: "abc" "abc"? "d"'),
     ],
     ids=str,
 )
