@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 from grammars.llguidance import compile_error
-from grammars.regex import regex_grammar
 
 _ONE = ("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames",
         "then", "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
@@ -145,7 +144,16 @@ def _drop(doomed: Callable[[str, Any], bool]) -> Relaxation:
 
 def _bad_pattern(keyword: str, value: Any) -> bool:
     """Return whether the keyword holds a pattern that the engine cannot compile."""
-    return any(compile_error(regex_grammar(pattern)) is not None for pattern in patterns({keyword: value}))
+    return any(compile_error(_rust_regex(pattern)) is not None for pattern in patterns({keyword: value}))
+
+
+def _rust_regex(pattern: str) -> str:
+    """Return the engine grammar of a pattern in the engine's own dialect, that of Rust's `regex` crate."""
+    ends = {"/": r"\/", "\n": r"\n", "\r": r"\r"}
+    literal = re.sub(
+        r"\\?[/\n\r]|\\.", lambda found: ends.get(found[0][-1], found[0]), pattern, flags=re.DOTALL
+    )
+    return f"start: /{literal}/" if pattern else 'start: ""'
 
 
 drop_misread = _drop(_misread)
