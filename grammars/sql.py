@@ -6,6 +6,8 @@ The grammar (`sql_grammar.py`) is that of SELECT as people write it. It offers a
 those of the schema. The judge decides about the complete text: for SQLite and DuckDB it is their own compiler, on
 a database in memory with the tables of the schema and without rows, for the others sqlglot, which resolves tables
 and columns. Without a schema any name will do, and the judge only parses.
+
+In the dialect of SQLite with a schema, faults are also found while a query is written (`sql_matcher.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from grammars.sql_connection import Connected
 from grammars.sql_dialects import dialect_of
 from grammars.sql_duckdb import duckdb_judge, read_duckdb_ddl
 from grammars.sql_grammar import Names, select_grammar
+from grammars.sql_matcher import QueryMatcher
 from grammars.sql_schema import Columns, Judge, Schema, read_mapping
 from grammars.sql_scope import check_dialect, read_ddl, sqlglot_judge
 from grammars.sql_sqlite import read_sqlite_ddl, sqlite_judge
@@ -146,6 +149,8 @@ class SQL(Constraint):
 
     @override
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
+        if self._judge.early:
+            return QueryMatcher(vocabulary, self._grammar, self._judge)
         return GrammarMatcher(vocabulary, self._grammar)
 
     @override

@@ -119,8 +119,9 @@ expr: operand | expr tail
 pexpr: poperand | pexpr tail
 tail: OPERATOR operand | MINUS unsigned | INFIX poperand | IS_ NOT_? DISTINCT_FROM_ operand
     | MATCH_ between ESCAPE_ escape | @BETWEEN between @AND operand
-    | (IN_ | IN) LP (query | exprs)? RP | IN_ relation
+    | (IN_ | IN) list | IN_ relation
     | NULL_TEST | COLLATE_ (name | STRING)
+list: LP (query | exprs) RP
 between: operand | between (SYMBOL operand | MINUS unsigned)
 pbetween: poperand | pbetween (SYMBOL operand | MINUS unsigned)
 operand: unsigned | NEGATIVE_ operand | NEGATIVE unsigned
@@ -195,6 +196,8 @@ class Names:
 def select_grammar(dialect: Dialect, names: Names | None = None) -> str:
     """Return the grammar, in the engine's Lark dialect; without names, any identifier is one."""
     added = (_STANDARD if dialect.standard else {}) | (_ORDERED if dialect.ordered_aggregates else {})
+    if names is None:
+        added["list"] = "LP RP | "  # of `x IN ()` SQLite does not look for x
     rules = _RULES + _JOINED.format(p="") + _JOINED.format(p="p")
     rules = re.sub(r"^(\w+): ", lambda rule: rule[0] + added.get(rule[1], ""), rules, flags=re.MULTILINE)
     rules = re.sub(r"@(\w+) (\w+)", r"(\1_ \2 | \1 p\2)", rules)

@@ -44,10 +44,18 @@ class Judge(ABC):
     def fault(self, query: str) -> str | None:
         """Return what is wrong with a query that the grammar generates, or None."""
 
-    def definite_fault(self, query: str) -> str | None:
-        """Return a fault of this query that no text appended to it mends, or None if none is known.
+    early = False
+    """Whether `definite_fault` ever finds one."""
 
-        The query ends where a clause of its ended, so that its last name cannot grow.
+    def definite_fault(self, query: str, *, in_call: bool) -> str | None:
+        """Return a fault of a query that no text appended to its open clause mends, or None if none is known.
+
+        Parameters
+        ----------
+        query:
+            A query, cut where a name or clause of its last clause ended, and completed by closing parentheses.
+        in_call:
+            Whether they complete calls of functions, too, so that only names count.
         """
         return None
 

@@ -21,10 +21,12 @@ from grammars.errors import GrammarError, MatcherError
 from grammars.sql_schema import Judge, Schema, quoted
 
 _SYNTAX = re.compile(r'near ".*": syntax error|unrecognized token|incomplete input|syntax error', re.DOTALL)
+_NAMES = r"no such (table|column|function)|ambiguous column name"
 _DEFINITE = re.compile(
-    r"no such (table|column|function)|ambiguous column name|wrong number of arguments|misuse of aggregate|"
-    r"SELECTs to the left and right of|\d+\w\w (ORDER|GROUP) BY term"
+    rf"{_NAMES}|wrong number of arguments|misuse of aggregate|SELECTs to the left and right of|"
+    r"\d+\w\w (ORDER|GROUP) BY term out of range"
 )
+_DEFINITE_IN_CALL = re.compile(_NAMES)
 _STEPS, _STOPS = (
     1000,
     100,
@@ -45,6 +47,7 @@ class SQLiteJudge(Judge):
 
     def __init__(self, schema: Schema | None) -> None:
         self.name = "SQLite parses it" if schema is None else "SQLite runs it on empty tables"
+        self.early = schema is not None
         self._schema = schema
         self._lock = threading.Lock()
         self._database = _build(schema or Schema(()))
@@ -77,9 +80,10 @@ class SQLiteJudge(Judge):
         return str(error)
 
     @override
-    def definite_fault(self, query: str) -> str | None:
+    def definite_fault(self, query: str, *, in_call: bool) -> str | None:
         error = self._error("EXPLAIN " + query)
-        return str(error) if error is not None and _DEFINITE.match(str(error)) else None
+        definite = _DEFINITE_IN_CALL if in_call else _DEFINITE
+        return str(error) if error is not None and definite.match(str(error)) else None
 
     def _error(self, statement: str) -> sqlite3.Error | None:
         stops = 0
