@@ -8,9 +8,9 @@ import pytest
 PRINTS = {
     "json_schema": r"[01]\.\d+  \{'what': .*\n(.*\n)*P\(city = Lisbon\) = [01]\.\d+",
     "goal_inference": r"LocallyConstrained.*\n(.*\n)+SMC.*\n  [01]\.\d+  \((clear|on)",
-    "molecules": r"exp\(0 QED\):\n  [01]\.\d+  QED 0\.\d+  \S+\n(.*\n)+.*exp\(10 QED\):\n  [01]\.\d+",
+    "molecules": r"exp\(0 QED\):\n  [01]\.\d+  QED 0\.\d+  \S+\n(.*\n)+.*exp\(5 QED\):\n  [01]\.\d+",
 }
-PARTICLES = {"json_schema": 2, "goal_inference": 4, "molecules": 16}
+PARTICLES = {"json_schema": 2, "goal_inference": 4, "molecules": 8}
 
 
 @pytest.mark.model
