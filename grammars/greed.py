@@ -14,33 +14,20 @@ some text might lead to at once, because terminals can have words in common.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from grammars.character_automaton import CharacterAutomaton
 from grammars.terminal_grammar import TerminalGrammar
 
-_PAIRS = 20_000  # of places; beyond, greed counts as harmful
+_PAIRS = 50_000  # of places; about 2 s
 _IGNORED = -1
 
 _Occurrences: TypeAlias = frozenset[tuple[int, int]]
 """Terminals in rules: number of the rule, and position in it."""
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A word of `ends` may end where greed would go on with `continues`; names of terminals."""
-
-    ends: str
-    continues: str
-
-    def __str__(self) -> str:
-        if self.ends == self.continues:
-            return f"a word of {self.ends} may end where it could also go on"
-        return f"a word of {self.ends} may end where {self.continues} could go on"
 
 
 class _Place(NamedTuple):
@@ -50,7 +37,7 @@ class _Place(NamedTuple):
     skips: bool
 
 
-def conflict(grammar: TerminalGrammar) -> Conflict | None:
+def conflict(grammar: TerminalGrammar) -> str | None:
     """Return a reason why greedy lexing might change the language, or None if it does not."""
     return _Search(grammar).run()
 
@@ -60,26 +47,43 @@ class _Search:
         self._grammar = grammar
         self._next = _Next(grammar)
         self._rows: dict[_Place, dict[int, tuple[frozenset[int], frozenset[_Place]]]] = {}
-        self._known: dict[tuple[int, int], tuple[frozenset[int], bool]] = {}
 
-    def run(self) -> Conflict | None:
-        start = _Place(self._next.first[self._grammar.start], self._grammar.ignored is not None)
+    def run(self) -> str | None:
+        if self._harmless_anywhere():
+            return None
+        start = _Place(self._next.first[self._grammar.start], self._skips)
         todo = [(start, start)]
         seen = set(todo)
         while todo:
-            one, other = todo.pop()
-            for a, (follow, places) in self._row(one).items():
-                for b, (follow_other, places_other) in self._row(other).items():
-                    for ends, continues, bytes_after in ((a, b, follow), (b, a, follow_other)):
-                        if self._relation(ends, continues)[0] & bytes_after:
-                            return Conflict(self._name(ends), self._name(continues))
-                    if self._relation(a, b)[1]:
+            row, other_row = map(self._row, todo.pop())
+            for a, (follow, places) in row.items():
+                for b in self._rivals[a] & other_row.keys():
+                    follow_other, places_other = other_row[b]
+                    if self._going_on(a, b) & follow:
+                        return self._report(a, b)
+                    if self._going_on(b, a) & follow_other:
+                        return self._report(b, a)
+                    if self._relations[a, b][1]:
                         new = {(p, q) for p in places for q in places_other} - seen
                         seen |= new
                         todo += new
-                        if len(seen) > _PAIRS:
-                            return Conflict("some terminal", "another")
+            if len(seen) > _PAIRS:
+                return "its terminals have too much in common to tell where words end"
         return None
+
+    def _harmless_anywhere(self) -> bool:
+        """Return whether there is no conflict even if all terminals were allowed everywhere."""
+        follow: defaultdict[int, frozenset[int]] = defaultdict(frozenset)
+        places = {_Place(next_ones, self._skips) for next_ones in self._next.all_after}
+        for row in map(self._row, places):
+            for terminal, (bytes_after, _) in row.items():
+                follow[terminal] |= bytes_after
+        return not any(on & follow[a] for (a, _), (on, _) in self._relations.items())
+
+    def _report(self, ends: int, continues: int) -> str:
+        other = "it" if ends == continues else self._name(continues)
+        also = " also" if ends == continues else ""
+        return f"a word of {self._name(ends)} may end where {other} could{also} go on"
 
     def _row(self, place: _Place) -> dict[int, tuple[frozenset[int], frozenset[_Place]]]:
         """Return of each terminal allowed at a place the bytes that may follow it, and where it leads."""
@@ -106,14 +110,34 @@ class _Search:
             terminals.add(_IGNORED)
         return frozenset().union(*(self._automaton(terminal).lead_bytes[0] for terminal in terminals))
 
-    def _relation(self, a: int, b: int) -> tuple[frozenset[int], bool]:
-        """Return the bytes with which b can go on where a word of a ends, and whether both have a word."""
-        if (a, b) not in self._known:
+    def _going_on(self, a: int, b: int) -> frozenset[int]:
+        """Return the bytes with which b can go on where a word of a ends."""
+        return self._relations[a, b][0]
+
+    @cached_property
+    def _relations(self) -> dict[tuple[int, int], tuple[frozenset[int], bool]]:
+        """Of terminals a, b the bytes with which b can go on where a word of a ends, and if they share a word.
+
+        Only of those that have to do with each other.
+        """
+        found = {}
+        terminals = [*self._grammar.used, *([_IGNORED] if self._skips else [])]
+        for a, b in itertools.product(terminals, terminals):
             one, other = self._automaton(a), self._automaton(b)
+            if one.moves[0].keys().isdisjoint(other.moves[0].keys()):
+                continue
             ends = [pair for pair in one.pairs(other) if pair[0] in one.accepting]
-            on = frozenset().union(*(other.lead_bytes[there] for _, there in ends))
-            self._known[a, b] = on, any(there in other.accepting for _, there in ends)
-        return self._known[a, b]
+            on = frozenset[int]().union(*(other.lead_bytes[there] for _, there in ends))
+            found[a, b] = on, any(there in other.accepting for _, there in ends)
+        return found
+
+    @cached_property
+    def _rivals(self) -> defaultdict[int, set[int]]:
+        """Of each terminal those that begin as it does."""
+        found: defaultdict[int, set[int]] = defaultdict(set)
+        for a, b in self._relations:
+            found[a].add(b)
+        return found
 
     def _automaton(self, terminal: int) -> CharacterAutomaton:
         found = self._grammar.ignored if terminal == _IGNORED else self._grammar.automata[terminal]
@@ -150,6 +174,17 @@ class _Next:
         symbol = self._rules[occurrence[0]][1][occurrence[1]]
         assert isinstance(symbol, int)
         return symbol
+
+    @property
+    def all_after(self) -> set[_Occurrences]:
+        """What may come next, at the start and after each terminal."""
+        occurrences = (
+            (rule, at)
+            for rule, (_, rhs) in enumerate(self._rules)
+            for at, symbol in enumerate(rhs)
+            if isinstance(symbol, int)
+        )
+        return {self.first[self._start], *map(self.after, occurrences)}
 
     def after(self, occurrence: tuple[int, int]) -> _Occurrences:
         """Return the terminals that may come next after one."""

@@ -148,7 +148,8 @@ def _spellings(name: str) -> list[str]:
 
 def _translated(text: GrammarText, error: Exception) -> GrammarError:
     """Return what an error of Lark's says, with the place, as far as it tells."""
-    reason = str(error).split("\n\n", 1)[0].strip() or type(error).__name__
+    reason = re.split(r"\n\n|\nExpected", str(error), maxsplit=1)[0].strip() or type(error).__name__
+    reason = re.sub(r"\bToken\('\w+', (.*?)\)(?=\W*$)", r"\1", reason)
     place = _PLACE.search(reason)
     at: int | None = None
     if place:
