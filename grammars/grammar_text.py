@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from grammars.errors import GrammarError
@@ -96,6 +96,16 @@ class GrammarText:
             if places:
                 return next(defined, places[0])
         return None
+
+    def definitions(self) -> Iterator[tuple[Token, bool]]:
+        """Yield the tokens, each with whether it is the name of what is defined there."""
+        for token in self.tokens:
+            yield token, token.text[0] not in '"/%' and self._is_definition(token.at + len(token.text))
+
+    def find_imported(self, name: str) -> int | None:
+        """Return where the grammar speaks of what Lark calls `name`; Lark prefixes what is imported."""
+        parts = name.strip("_").split("__")
+        return self.find([name, parts[-1], f"_{parts[-1]}", parts[0]])
 
     def _is_definition(self, end: int) -> bool:
         return (

@@ -18,9 +18,8 @@ from lark.load_grammar import load_grammar
 
 from grammars.errors import GrammarError
 from grammars.grammar_text import GrammarText
+from grammars.lark_limits import check_limits, check_terminals
 
-_EXPANSIONS = 20_000
-_REPEAT_IN_PARTS = 50  # Lark cuts larger repetitions into parts of few repetitions each
 _PLACE = re.compile(r"at line (\d+),? column (\d+)")
 _HINT = "the notation is that of the Lark library: https://lark-parser.readthedocs.io/en/stable/grammar.html"
 
@@ -68,7 +67,7 @@ class LoadedGrammar:
         raw = self.patterns[name][1] if name in self.patterns else None
         at = self.text.find([raw] if raw else [])
         if at is None:
-            at = self.text.find(_spellings(name))
+            at = self.text.find_imported(name)
         ignored = re.fullmatch(r"__IGNORE_(\d+)", name)
         if ignored:
             directives = [token.at for token in self.text.tokens if token.text == "%ignore"]
@@ -98,11 +97,12 @@ def load(
     GrammarError
         If Lark refuses it.
     """
+    check_terminals(text)
     try:
         grammar, files = load_grammar(
             text.for_lark, source or "<string>", list(import_paths), keep_all_tokens
         )
-        _check_size(text, grammar)
+        check_limits(text, grammar)
         _check_start(text, grammar, start)
         terminals, rules, ignored = grammar.compile([start], set())
     except GrammarError:
@@ -138,12 +138,6 @@ def _raw(terminal: Any, grammar: Any) -> str | None:
     """Return the literal that a terminal without a definition stands for."""
     named = any(name == terminal.name for name, _ in grammar.term_defs)
     return None if named else terminal.pattern.raw
-
-
-def _spellings(name: str) -> list[str]:
-    """Return the names under which a grammar may speak of what Lark calls `name`: imports are prefixed."""
-    parts = name.strip("_").split("__")
-    return [name, parts[-1], f"_{parts[-1]}", parts[0]]
 
 
 def _translated(text: GrammarText, error: Exception) -> GrammarError:
@@ -193,38 +187,3 @@ def _check_start(text: GrammarText, grammar: Any, start: str) -> None:
             None,
             f"did you mean start={close[0]!r}?" if close else "name the first rule: start=...",
         )
-
-
-def _check_size(text: GrammarText, grammar: Any) -> None:
-    """Refuse what Lark would multiply out to more alternatives than it can bear."""
-    for name, _, tree, _ in grammar.rule_defs:
-        if tree is not None and _alternatives(tree) > _EXPANSIONS:
-            raise text.error(
-                f"the rule `{name}` multiplies out to more than {_EXPANSIONS} alternatives",
-                text.find(_spellings(name)),
-                "give its options rules of their own: Lark writes out all combinations of those in one rule",
-            )
-
-
-def _alternatives(tree: Any) -> int:
-    """Return how many alternatives a part of a rule makes, at most; Lark writes them all out."""
-    children = getattr(tree, "children", [])
-    if tree.data == "expansions":
-        total: int = sum(map(_alternatives, children))
-        return min(total, _EXPANSIONS + 1)
-    if tree.data == "expansion":
-        product = 1
-        for child in children:
-            product = min(product * _alternatives(child), _EXPANSIONS + 1)
-        return product
-    if tree.data in ("maybe", "alias"):
-        return _alternatives(children[0]) + int(tree.data == "maybe")
-    if tree.data == "expr":
-        inner = _alternatives(children[0])
-        if children[1] != "~":
-            return max(inner, 2)
-        least, most = int(children[2]), int(children[-1])
-        if most < _REPEAT_IN_PARTS:
-            return min(sum(int(inner**n) for n in range(least, most + 1)), _EXPANSIONS + 1)
-        return int(min(inner**5 * 10, _EXPANSIONS + 1))
-    return 1

@@ -57,6 +57,9 @@ NAME: CNAME
 """
 
 
+DOUBLING = "start: A0\n\n" + "".join(f"A{n}: A{n + 1} A{n + 1}\n" for n in range(30)) + 'A30: "x"'
+
+
 def stock(grammar: str) -> lark.Lark:
     return lark.Lark(grammar.replace("'-'", '"-"'), parser="earley", lexer="dynamic_complete")
 
@@ -213,6 +216,8 @@ def test_json_of_the_evaluation_data(rows: Callable[[str], list[dict[str, Any]]]
         ('start: "ab".."c"', 1, 8, "range"),
         ('start: X\nX: "a" X', 2, 1, "Recursion"),
         ('start: (("a"|"b") ("c"|"d") ("e"|"f"))~9', 1, 1, "alternatives"),
+        (DOUBLING, 3, 1, "literals"),
+        ('start: a{"x"}\na{x}: x | a{b{x}}\nb{x}: x "y"', 2, 1, "template `a`"),
         ("start: X\nX: /.{0,99999}/", 2, 1, "bound"),
         ('start: "a"\n%import common.ESCAPED\nx: ESCAPED', 2, 16, "ESCAPED"),
         ('start: "\ud800"', 1, 9, "surrogate"),
