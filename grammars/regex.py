@@ -27,10 +27,12 @@ from grammars.llguidance import GrammarMatcher, check_grammar
 from grammars.predicate_checks import Answers
 from grammars.predicate_matcher import PredicateMatcher, ask_bytes
 from grammars.regex_checks import Compiled, compile_pattern, full_matches, partial_matches
-from grammars.regex_language import ANY, enlarged, grammar, terminal
+from grammars.regex_language import ANY, enlarged
 from grammars.regex_mask import translate
-from grammars.regex_parser import Unread, read_pattern
+from grammars.regex_parser import read_pattern
 from grammars.regex_prefix import prefix_pattern
+from grammars.regex_reader import Unread
+from grammars.regex_spelling import grammar, terminal
 from grammars.regex_syntax import Characters, Pattern, endless_call, walk
 from grammars.utf8 import Utf8Matcher
 from grammars.vocabulary import Vocabulary
@@ -190,7 +192,7 @@ def _compiled(pattern: str) -> tuple[Compiled, int]:
     """Compile a pattern, and return it with its version flag."""
     try:
         return compile_pattern(pattern, regex.V0), regex.V0
-    except (regex.error, ValueError) as error:
+    except (regex.error, ValueError, KeyError) as error:
         problem: Exception = error
     except RecursionError:
         raise _too_deep() from None

@@ -2,40 +2,37 @@ r"""What a pattern says in terms that the mask engine can enforce: a regular sup
 
 A construct in the middle of a pattern restricts the text on both sides of it. So a node is translated together with
 its *rest*: what may follow it up to the end of the text. A look-ahead (?=x) then is an intersection, of the rest
-with the texts that begin with x; a negative one the intersection with the complement.
+with the texts that begin with x; a negative one the intersection with the complement. Behind, the rest depends on
+the situation (`regex_rest`).
 
-To look behind, the rest is a table: one language for each *situation*, which is what the last character before it
-was: none, at the start of the text, or one of a few sets that tell apart what the pattern asks, such as word
-characters for `\b`. A node that matches the characters C before a rest r then gives, in every situation, the union
-of (C ∩ S) r[S] over the sets S.
-
-What cannot be said that way (references, recursion, longer look-behinds, look-arounds in loops, ...) is enlarged,
-and the result is marked as not exact. Under a negation nothing may be enlarged: there the whole look-around is left
-out.
+What cannot be said that way (references to groups of many texts, recursion, longer look-behinds, most look-arounds in
+loops, ...) is enlarged, and the result is marked as not exact. Under a negation nothing may be enlarged: there the
+whole look-around is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property
-from typing import TypeAlias
 
-from grammars.regex_characters import Ranges, characters, complement, intersection, normal, partition
+from grammars.regex_alone import BUDGET
+from grammars.regex_captures import TEXTS
+from grammars.regex_characters import intersection
 from grammars.regex_language import (
     ANY,
     EPSILON,
     NOTHING,
+    Chars,
     Language,
     both,
     cat,
-    chars,
     either,
-    ending,
     enlarged,
+    literal,
     loop,
     negation,
+    words,
 )
+from grammars.regex_rest import NEWLINE, UNROLLED, Rest, Rests, Situation, all_enlarged, intersections, unions
 from grammars.regex_syntax import (
     EMPTY,
     Alternation,
@@ -47,26 +44,14 @@ from grammars.regex_syntax import (
     Group,
     Look,
     Node,
-    Opaque,
     Pattern,
-    Reference,
     Repeat,
     Sequence,
-    Verb,
     length,
-    walk,
 )
 
-Rest: TypeAlias = tuple[Language, ...]
-"""What may follow, for each situation."""
-
-UNROLLED = 12
-"""Loops around look-arounds are written out up to this many times."""
-DEPTH = 2
-"""Recursive calls are written out to this depth."""
-BUDGET = 20_000
-"""Nodes to translate; what lies beyond is not described."""
-_NEWLINE: Ranges = ((10, 10),)
+AVOIDED = 40
+"""The most beginnings of words that a loop is to avoid."""
 
 
 def translate(pattern: Pattern) -> Language:
@@ -75,162 +60,112 @@ def translate(pattern: Pattern) -> Language:
     return translator.after(pattern.root, translator.everywhere(EPSILON))[0]
 
 
-class _Translator:
-    """Translates the nodes of one pattern."""
-
-    def __init__(self, pattern: Pattern) -> None:
-        self.pattern = pattern
-        self.groups = pattern.groups()
-        self.calls: tuple[int, ...] = ()
-        self.work = 0
-        self.alone: dict[tuple[int, tuple[int, ...]], tuple[Node, Language]] = {}
-        self.situations: list[Ranges] = [(), *partition(self._asked_behind())]
-        """The sets that the last character may be in; the first, empty one stands for the start of the text."""
-
-    @cached_property
-    def anything(self) -> Language:
-        """All texts of the characters in the pattern, of which recursive calls and captured texts consist."""
-        nodes = list(walk(self.pattern.root))
-        if any(isinstance(node, Opaque) or (isinstance(node, Reference) and node.flags) for node in nodes):
-            return ANY
-        sets = [self.set_of(node) for node in nodes if isinstance(node, Characters)]
-        return loop(chars(normal(pair for members in sets for pair in members)), 0, None)
-
-    def everywhere(self, language: Language) -> Rest:
-        """Return the rest that is the same in every situation."""
-        return (language,) * len(self.situations)
-
-    def set_of(self, node: Characters) -> Ranges:
-        return characters(node.source, node.flags, self.pattern.version)
-
-    def words(self, flags: str) -> Ranges:
-        return characters(r"\w", "a" if "a" in flags else "", self.pattern.version)
-
-    def _asked_behind(self) -> Iterable[Ranges]:
-        for node in walk(self.pattern.root):
-            if isinstance(node, Assertion) and node.sign in "bBmM":
-                yield self.words(node.flags)
-            elif isinstance(node, Assertion) and node.sign == "^" and "m" in node.flags:
-                yield _NEWLINE
-            elif isinstance(node, Look) and not node.ahead:
-                yield from (self.set_of(part) for part in walk(node.body) if isinstance(part, Characters))
-
-    # Nodes with their rest.
+class _Translator(Rests):
+    """Translates the nodes of one pattern with their rest."""
 
     def after(self, node: Node, rest: Rest) -> Rest:
         """Return what `node` and then `rest` match, for each situation before the node."""
         self.work += 1
         if self.work > BUDGET:
             return self.everywhere(enlarged(ANY))
-        alone = self.by_itself(node)
-        if alone.exact:
+        alone = [self.by_itself(node, captures) for captures in self.captures]
+        if all(each.exact for each in alone):
             return self.prefixed(alone, rest)
         match node:
             case Sequence(items):
-                return self.sequence(items, rest)
+                for item in reversed(items):
+                    rest = self.after(item, rest)
+                return rest
             case Alternation(branches):
-                return _unions([self.after(branch, rest) for branch in branches])
-            case Group(_, body):
-                return self.after(body, rest)
+                return unions([self.after(branch, rest) for branch in branches])
+            case Group(number, body):
+                return self.captured(node, rest) if number in self.captures[0] else self.after(body, rest)
             case Repeat():
                 return self.repeat(node, rest)
             case Atomic(body):
                 return self.atomic(body, rest)
             case Assertion():
-                return self.assertion(node, rest)
+                return self.asserted(node, rest)
             case Look(ahead=True):
                 return self.look_ahead(node, rest)
             case Look():
                 return self.look_behind(node, rest)
-            case Condition(0, _, no):
-                return self.after(no, rest)
-            case Condition(Look() as look, yes, no):
-                other = replace(look, positive=not look.positive)
-                ways = [self.after(Sequence(way), rest) for way in ((look, yes), (other, no))]
-                # `regex` overlooks matches of conditions that look behind, such as (?(?<!b)(?:[^a]b|a)|c) of `a`
-                return _unions(ways) if look.ahead else _enlarged(_unions(ways))
-            case Condition(_, yes, no):
-                return _enlarged(_unions([self.after(yes, rest), self.after(no, rest)]))
+            case Condition():
+                return self.condition(node, rest)
             case Call(number) if self.may_call(number):
-                return self.call(number, rest)
+                saved, self.calls = self.calls, (*self.calls, number)
+                result = unions([self.after(body, rest) for body in self.called(number)])
+                self.calls = saved
+                return result
         return self.prefixed(alone, rest)
 
-    def prefixed(self, language: Language, rest: Rest) -> Rest:
-        """Return the texts of `language` and then what may follow in the situation after them."""
-        if len(set(rest)) == 1:
-            return self.everywhere(cat(language, rest[0]))
-        ways: dict[Language, Ranges] = {}
-        for last, following in zip(self.situations[1:], rest[1:], strict=True):
-            ways[following] = normal((*ways.get(following, ()), *last))
-        moved = either(*(cat(ending(language, last), following) for following, last in ways.items()))
-        if not language.nullable:
-            return self.everywhere(moved)
-        stayed = rest if language.exact else _enlarged(rest)
-        return tuple(either(moved, each) for each in stayed)
+    def captured(self, node: Group, rest: Rest) -> Rest:
+        """Return what a group that is followed and then the rest match."""
+        if any(captures[node.number] is True for captures in self.captures):
+            return self.after(node.body, self.where(node.number, True, rest))
+        texts = words(self.by_itself(node.body), TEXTS) or ()
+        return unions(self.followed(literal(text), self.where(node.number, text, rest)) for text in texts)
 
-    def sequence(self, items: tuple[Node, ...], rest: Rest) -> Rest:
-        run: list[Language] = []
-        for item in reversed(items):
-            alone = self.by_itself(item)
-            if alone.exact:
-                run.insert(0, alone)
-            else:
-                rest = self.after(item, self.prefixed(cat(*run), rest))
-                run = []
-        return self.prefixed(cat(*run), rest)
+    def condition(self, node: Condition, rest: Rest) -> Rest:
+        if isinstance(node.test, Look):
+            other = replace(node.test, positive=not node.test.positive)
+            ways = ((node.test, node.yes), (other, node.no))
+            either_way = unions([self.after(Sequence(way), rest) for way in ways])
+            # after a negative condition, `regex` overlooks matches: (?(?!b)(?:ac|d)|b) of `d`
+            return either_way if node.test.positive else all_enlarged(either_way)
+        if node.test == 0:
+            return self.after(node.no, rest)
+        yes, no = self.after(node.yes, rest), self.after(node.no, rest)
+        if node.test not in self.captures[0]:
+            return all_enlarged(unions([yes, no]))
+        return tuple(
+            on_no if situation.captures[node.test] is False else on_yes
+            for situation, on_yes, on_no in zip(self.situations, yes, no, strict=True)
+        )
 
     def repeat(self, node: Repeat, rest: Rest) -> Rest:
         if node.mode == "possessive":
             return self.atomic(replace(node, mode="greedy"), rest)
         if node.most is None or node.most > UNROLLED:
-            return self.prefixed(self.by_itself(node), rest)
+            avoiding = self.avoiding(node, rest)
+            return avoiding or self.prefixed([self.by_itself(node, c) for c in self.captures], rest)
         result = rest
         for _ in range(node.most - node.least):
-            result = _unions([rest, self.after(node.body, result)])
+            result = unions([rest, self.after(node.body, result)])
         for _ in range(node.least):
             result = self.after(node.body, result)
         return result
 
-    def call(self, number: int, rest: Rest) -> Rest:
-        saved, self.calls = self.calls, (*self.calls, number)
-        result = _unions([self.after(body, rest) for body in self.called(number)])
-        self.calls = saved
-        return result
+    def avoiding(self, node: Repeat, rest: Rest) -> Rest | None:
+        """Return what a loop such as (?:(?!end).)* and then the rest match; None for other loops.
 
-    def may_call(self, number: int) -> bool:
-        return self.calls.count(number) < DEPTH and bool(self.called(number))
-
-    def called(self, number: int) -> tuple[Node, ...]:
-        return self.groups.get(number, ()) if number else (self.pattern.root,)
-
-    # Zero-width signs.
-
-    def assertion(self, node: Assertion, rest: Rest) -> Rest:
-        lines = "m" in node.flags
-        match node.sign:
-            case "^" | "A" | "G":
-                newline = lines and node.sign == "^"
-                return tuple(
-                    each if s == () or (newline and s == _NEWLINE) else NOTHING
-                    for s, each in zip(self.situations, rest, strict=True)
-                )
-            case "$":
-                final = cat(chars(_NEWLINE), ANY) if lines else chars(_NEWLINE)
-                return _intersections(either(EPSILON, final), rest)
-            case "Z" | "z":
-                return _intersections(EPSILON, rest)
-            case "K":
-                return rest
-        word = self.words(node.flags)
-        before_word = _intersections(cat(chars(word), ANY), rest)
-        before_other = _intersections(either(EPSILON, cat(chars(complement(word)), ANY)), rest)
-        result = []
-        for s, word_next, other_next in zip(self.situations, before_word, before_other, strict=True):
-            inside = bool(intersection(s, word))
-            starts, ends = NOTHING if inside else word_next, other_next if inside else NOTHING
-            same = word_next if inside else other_next
-            result.append({"b": either(starts, ends), "B": same, "m": starts, "M": ends}[node.sign])
-        return tuple(result)
+        No word may begin at a character of the loop, though it may end in the rest. So the text of the loop holds no
+        word, and for each way in which it can end with the beginning of a word, the rest is not the end of that word.
+        """
+        match node.body:
+            case Sequence((Look(True, False, body), step)):
+                avoided = words(self.by_itself(body), AVOIDED) if self.by_itself(body).exact else None
+            case _:
+                return None
+        members = self.by_itself(step)
+        begun = sorted({word[:n] for word in avoided or () for n in range(1, len(word))})
+        if not avoided or "" in avoided or not isinstance(members, Chars) or len(begun) > AVOIDED:
+            return None
+        holding = cat(ANY, either(*map(literal, avoided)), ANY)
+        free = both(loop(members, node.least, node.most), negation(holding))
+        ways = []
+        for end in ["", *begun]:
+            longer = (
+                negation(cat(ANY, literal(other))) for other in begun if other != end and other.endswith(end)
+            )
+            ends = sorted({w[n:] for w in avoided for n in range(1, len(w)) if end.endswith(w[:n])})
+            following = rest
+            for each in ends:
+                following = intersections(negation(cat(literal(each), ANY)), following)
+            ways.append((both(free, cat(ANY, literal(end)), *longer), following))
+        if all(following == rest for _, following in ways):
+            return self.followed(free, rest)
+        return unions(self.followed(text, following) for text, following in ways)
 
     def look_ahead(self, node: Look, rest: Rest) -> Rest:
         seen = self.after(node.body, self.everywhere(ANY))
@@ -248,11 +183,11 @@ class _Translator:
             result.append(each if holds == node.positive else unknown)
         return tuple(result)
 
-    def holds_behind(self, node: Node, situation: Ranges) -> bool | None:
+    def holds_behind(self, node: Node, situation: Situation) -> bool | None:
         """Return whether `node` matches up to here, or None if the last character does not tell."""
         match node:
             case Characters():
-                return bool(intersection(situation, self.set_of(node)))
+                return bool(intersection(situation.last, self.set_of(node)))
             case Group(_, body) | Sequence((body,)):
                 return self.holds_behind(body, situation)
             case Sequence(()):
@@ -261,12 +196,10 @@ class _Translator:
                 answers = [self.holds_behind(branch, situation) for branch in branches]
                 return True if True in answers else None if None in answers else False
             case Assertion("^" | "A" | "G" as sign, flags):
-                return situation == () or (sign == "^" and "m" in flags and situation == _NEWLINE)
-        if situation == () and not self.by_itself(node).nullable:
+                return situation.last == () or (sign == "^" and "m" in flags and situation.last == NEWLINE)
+        if situation.last == () and not self.by_itself(node).nullable:
             return False
         return None
-
-    # Atomic groups.
 
     def atomic(self, node: Node, rest: Rest) -> Rest:
         """Return what the first match of `node` and then `rest` match.
@@ -295,74 +228,15 @@ class _Translator:
                 if alone.exact:
                     stop = negation(cat(alone, ANY))
                     shorter = loop(alone, least, None if most is None else most - 1)
-                    ended = self.prefixed(shorter, _intersections(stop, rest))
+                    ended = self.followed(shorter, intersections(stop, rest))
                     if most is None:
                         return ended
-                    return _unions([ended, self.prefixed(loop(alone, most, most), rest)])
-        return _enlarged(self.after(node, rest))
+                    return unions([ended, self.followed(loop(alone, most, most), rest)])
+        return all_enlarged(self.after(node, rest))
 
     def first_of(self, branches: tuple[Node, ...], rest: Rest) -> Rest:
         result = self.atomic(branches[-1], rest)
         for branch in reversed(branches[:-1]):
             otherwise = self.look_ahead(Look(True, False, branch), result)
-            result = _unions([self.atomic(branch, rest), otherwise])
+            result = unions([self.atomic(branch, rest), otherwise])
         return result
-
-    # Nodes by themselves.
-
-    def by_itself(self, node: Node) -> Language:
-        """Return the texts that `node` matches, wherever it stands; not exact if that depends on where."""
-        key = (id(node), self.calls)
-        if key not in self.alone:
-            self.work += 1
-            self.alone[key] = node, self._by_itself(node)  # the node is kept, so that its id stays its own
-        return self.alone[key][1]
-
-    def _by_itself(self, node: Node) -> Language:
-        match node:
-            case Characters():
-                return chars(self.set_of(node))
-            case Sequence(items):
-                return cat(*map(self.by_itself, items))
-            case Alternation(branches):
-                return either(*map(self.by_itself, branches))
-            case Group(_, body):
-                return self.by_itself(body)
-            case Atomic(body):
-                inner = self.by_itself(body)
-                return enlarged(inner) if length(body, self.groups) is None else inner
-            case Repeat(body, least, most, mode):
-                inner = loop(self.by_itself(body), least, most)
-                first = mode == "possessive" and length(node, self.groups) is None
-                return enlarged(inner) if first else inner
-            case Assertion("K"):
-                return EPSILON
-            case Assertion() | Look():
-                return enlarged(EPSILON)
-            case Condition(0, _, no):
-                return self.by_itself(no)
-            case Condition(_, yes, no):
-                return enlarged(either(self.by_itself(yes), self.by_itself(no)))
-            case Verb(name):
-                return NOTHING if name in ("F", "FAIL") else enlarged(EPSILON)
-            case Call(number) if self.may_call(number) and self.work < BUDGET:
-                saved, self.calls = self.calls, (*self.calls, number)
-                result = either(*map(self.by_itself, self.called(number)))
-                self.calls = saved
-                return result
-            case Reference(number, "") if self.may_call(number) and self.work < BUDGET:
-                return enlarged(self._by_itself(Call(number)))
-        return enlarged(self.anything)
-
-
-def _unions(rests: list[Rest]) -> Rest:
-    return tuple(map(either, *rests))
-
-
-def _enlarged(rest: Rest) -> Rest:
-    return tuple(map(enlarged, rest))
-
-
-def _intersections(language: Language, rest: Rest) -> Rest:
-    found = {each: both(language, each) for each in rest}
-    return tuple(found[each] for each in rest)

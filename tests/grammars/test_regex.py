@@ -94,6 +94,13 @@ def test_the_dialect(pattern: str, good: list[str], bad: list[str]) -> None:
         r"(?>\d{3}|x)-(?>a+|b)",
         r"(?(?=a)ab|c)",
         r"(?(DEFINE)(?<d>\d))(?&d)",
+        r"(['\"]).*?\1",
+        r"(['\"])(?:(?!\1).)*\1",
+        r"(?i)(a|b)\1",
+        r"(a)?(?(1)b|c)",
+        r"(?:(\()|-)\d+(?(1)\))",
+        r"<!--(?:(?!-->).)*-->",
+        r"(?:(?!end|stop).)+",
     ],
 )
 def test_regular_constructs_are_enforced_by_the_mask_alone(pattern: str) -> None:
@@ -106,10 +113,11 @@ def test_regular_constructs_are_enforced_by_the_mask_alone(pattern: str) -> None
 @pytest.mark.parametrize(
     ("pattern", "begun", "follows", "not_even_begun"),
     [
-        (r"(ab|cd)-\1", "ab-", "a", "ab-c"),
-        (r"(a)?(?(1)b|c)", "", "ac", "ac"),
+        (r"(\w+)-\1", "ab-", "a", "ab-c"),
+        (r"(a)+(?:-\1)?", "a", "a-", "a-b"),
+        (r"(?:(a)|b)*(?(1)b|c)", "b", "abc", "bcb"),
         (r"\((?R)?\)x", "((", "()", "(x"),
-        (r"(?:(?!--).)*", "a-", "ab", "a--"),
+        (r"(?:(?!-+;).)*", "a-", "ab-", "a--;"),
         (r"a+(?<=aaa)b", "a", "a", "ab"),
         (r"(?>(a|b)\1)c", "a", "a", "ab"),
     ],

@@ -21,7 +21,7 @@ BYTES = Vocabulary.of_bytes()
 LEAVES = [*"ab.^$", "[ab]", "[^a]", r"\w", r"\s", r"\n?", "", r"\b", r"\B", r"\A", r"\Z", r"\m", r"\M", r"\R"]
 LEAVES += ["(?i:A)", "(?m:^)", "(?m:$)", "(?s:.)", "(*FAIL)", "(*PRUNE)", r"\K", r"\G"]
 COUNTS = ["*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}"]
-TESTS = ["?=", "?!", "?<=", "?<!"]
+WORDS = ["a", "ab", "aba|bb", "[ab]b", r"a\n"]
 
 
 def patterns(leaves: list[str], wrapped: list[Callable[[str], str]]) -> st.SearchStrategy[str]:
@@ -53,23 +53,35 @@ REGULAR = patterns(
         lambda p: f"(?m:{p})",
         lambda p: f"(?(?={p})a|{p})",
         lambda p: f"(?(?!{p}){p}|b)",
+        lambda p: f"(?:(?!{p})[ab])*",
+    ],
+)
+REFERRING = patterns(
+    [*LEAVES, *[r"\1", r"(?i:\1)", r"(?:(?!\1).)*", r"(?(1)a|b)"] * 3],
+    [
+        lambda p: f"(?={p})",
+        lambda p: f"(?!{p})",
+        lambda p: f"(?<={p})",
+        lambda p: f"(?>{p})",
+        lambda p: f"(?(1){p}|b)",
+        lambda p: f"(?(1)a|{p})",
+        lambda p: f"(?(?<={p})a|{p})",
     ],
 )
 IRREGULAR = st.tuples(
     patterns([*LEAVES, "(?m:^)"], [lambda p: f"(?={p})", lambda p: f"(?>{p})"]),
-    patterns(
-        [*LEAVES, r"\1", r"\1", "(?1)", r"(?i:\1)"],
+    REFERRING | REFERRING.map(lambda p: f"{p}(?1)"),
+    st.sampled_from(
         [
-            lambda p: f"(?={p})",
-            lambda p: f"(?!{p})",
-            lambda p: f"(?<={p})",
-            lambda p: f"(?>{p})",
-            lambda p: f"(?(1){p}|b)",
-            lambda p: f"(?(1)a|{p})",
-            lambda p: f"(?(?<={p})a|{p})",
-        ],
+            "{0}{1}",
+            "(?:{0}|b){1}",
+            "{0}?{1}",
+            "(?={0}){1}",
+            "(?:{0}|{1})*",
+            "(?:{1}|b){0}",
+            "(?:{0}|{1}){{2}}",
+        ]
     ),
-    st.sampled_from(["{0}{1}", "(?:{0}|b){1}", "{0}?{1}", "(?={0}){1}", "(?:{0}|{1})*", "(?:{1}|b){0}"]),
 ).map(lambda p: p[2].format(f"({p[0]})", p[1]))
 
 
@@ -106,6 +118,23 @@ def check(pattern: str) -> None:
 
     with contextlib.suppress(MatcherError):  # a check that takes too long
         explore("", constraint.matcher(BYTES))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([".", "a", "[ab]", "(?s:.)"]),
+    st.sampled_from(WORDS),
+    st.sampled_from(["*", "+", "{1,3}", "*?"]),
+    REGULAR,
+)
+def test_loops_that_avoid_words(step: str, word: str, count: str, rest: str) -> None:
+    check(f"(?:(?!{word}){step}){count}{rest}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["(a|b)", "(?:(a|ab)|b)", "(a)?", "(?:(a)|b){2}", "(?|(a)|(bb))"]), REFERRING)
+def test_groups_that_are_followed(group: str, pattern: str) -> None:
+    check(group.replace("{{", "{").replace("}}", "}") + pattern.replace("(?1)", r"(?(1)\1|b)"))
 
 
 @settings(max_examples=120, deadline=None)
