@@ -13,9 +13,9 @@ In the dialect of SQLite with a schema, faults are also found while a query is w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from typing_extensions import override
 
@@ -31,6 +31,8 @@ from grammars.sql_schema import Columns, Judge, Schema, read_mapping
 from grammars.sql_scope import check_dialect, read_ddl, sqlglot_judge
 from grammars.sql_sqlite import read_sqlite_ddl, sqlite_judge
 from grammars.vocabulary import Vocabulary
+
+ColumnNames: TypeAlias = Literal["any", "schema"]
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -50,6 +52,10 @@ class SQL(Constraint):
     explain:
         An open connection to a SQLite or DuckDB database, in which every complete query is also explained, as the
         last word. The query is not run, and nothing is written.
+    columns:
+        "any": what a column is called is left to the judge, since subqueries can give columns new names.
+        "schema": outside of WITH, columns are called as in the schema, which the mask sees to, and qualified by
+        tables or by aliases of at most four characters; new names serve only in GROUP BY, HAVING and ORDER BY.
 
     Raises
     ------
@@ -60,6 +66,7 @@ class SQL(Constraint):
 
     dialect: str
     schema: Schema | None
+    columns: ColumnNames
     explain: Connected | None
 
     def __init__(
@@ -67,11 +74,18 @@ class SQL(Constraint):
         dialect: str = "sqlite",
         schema: Mapping[str, Columns] | Schema | None = None,
         explain: Any = None,
+        *,
+        columns: ColumnNames = "any",
     ) -> None:
         if not isinstance(dialect, str):
             raise GrammarError(f"not a dialect: {dialect!r}", hint="such as dialect='sqlite'")
         if dialect not in ("sqlite", "duckdb"):
             check_dialect(dialect)
+        if columns not in get_args(ColumnNames) or (columns == "schema" and schema is None):
+            raise GrammarError(
+                f"columns={columns!r}" + (" without a schema" if schema is None else ""),
+                hint=f"one of {', '.join(get_args(ColumnNames))}; 'schema' needs one",
+            )
         connected = None if explain is None else Connected.of(explain)
         if connected is not None and connected.dialect != dialect:
             raise GrammarError(
@@ -81,11 +95,12 @@ class SQL(Constraint):
         read = schema if schema is None or isinstance(schema, Schema) else read_mapping(schema)
         object.__setattr__(self, "dialect", dialect)
         object.__setattr__(self, "schema", read)
+        object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "explain", connected)
         _ = self._judge  # so that tables that cannot be built are refused here
 
     @staticmethod
-    def from_ddl(ddl: str, dialect: str = "sqlite") -> SQL:
+    def from_ddl(ddl: str, dialect: str = "sqlite", *, columns: ColumnNames = "any") -> SQL:
         """Return the constraint of the tables and views that a script creates.
 
         Raises
@@ -97,10 +112,10 @@ class SQL(Constraint):
             raise GrammarError(f"not a script: {ddl!r}", hint="of a file, pass its text")
         readers = {"sqlite": read_sqlite_ddl, "duckdb": read_duckdb_ddl}
         reader = readers.get(dialect)
-        return SQL(dialect, read_ddl(ddl, dialect) if reader is None else reader(ddl))
+        return SQL(dialect, read_ddl(ddl, dialect) if reader is None else reader(ddl), columns=columns)
 
     @staticmethod
-    def from_connection(connection: Any, explain: bool = False) -> SQL:
+    def from_connection(connection: Any, explain: bool = False, *, columns: ColumnNames = "any") -> SQL:
         """Return the constraint of the tables and views that an open SQLite or DuckDB database has now.
 
         Of SQLite these are the tables of the main database and the functions and collations of the connection, of
@@ -114,6 +129,8 @@ class SQL(Constraint):
             Whether each complete query is also explained in the database, as the last word. The database is then
             a part of the constraint: two are equal only if they explain in the same one, told by its path, or by
             its connection if it is in memory.
+        columns:
+            As of `SQL`.
 
         Raises
         ------
@@ -121,13 +138,14 @@ class SQL(Constraint):
             If it is no such connection, or has no tables.
         """
         connected = Connected.of(connection)
-        return SQL(connected.dialect, connected.schema(), connection if explain else None)
+        return SQL(connected.dialect, connected.schema(), connection if explain else None, columns=columns)
 
     def __str__(self) -> str:
         tables = "" if self.schema is None else ", tables " + ", ".join(self.schema.names[:4])
         more = "" if self.schema is None or len(self.schema.names) <= 4 else ", ..."
+        named = "" if self.columns == "any" else f", columns={self.columns!r}"
         live = "" if self.explain is None else f", explained in {self.explain.identity}"
-        return f"SQL({self.dialect}{tables}{more}{live})"
+        return f"SQL({self.dialect}{tables}{more}{named}{live})"
 
     __repr__ = __str__
 
@@ -139,13 +157,21 @@ class SQL(Constraint):
 
     @cached_property
     def _grammar(self) -> str:
-        dialect = dialect_of(self.dialect)
+        dialect, judge = dialect_of(self.dialect), self._judge
         if self.schema is None:
             return select_grammar(dialect)
-        judge = self._judge
-        functions = None if judge.functions is None else list(filter(dialect.is_bare, judge.functions))
-        schemas = ("main",) if functions is not None else ()
-        return select_grammar(dialect, Names(self.schema.names, schemas, functions, judge.table_functions))
+        functions = judge.functions
+        if functions is not None and self.dialect == "sqlite":  # there `a MATCH b` is match(b, a)
+            matches = tuple(match for match in dialect.matches if match in functions)
+            dialect = replace(dialect, matches=matches)
+        names = Names(
+            self.schema.names,
+            () if functions is None else ("main",),
+            None if functions is None else list(filter(dialect.is_bare, functions)),
+            judge.table_functions,
+            None if self.columns == "any" else self.schema.columns | judge.hidden_columns,
+        )
+        return select_grammar(dialect, names)
 
     @override
     def matcher(self, vocabulary: Vocabulary) -> Matcher:

@@ -12,83 +12,20 @@ apart (`WHERE a ANDb` is no text of this grammar), and saves the engine a step f
 Expressions are flat, operands with operators between them: precedence does not matter for what is a text. Lists
 are left-recursive, which suits an Earley parser.
 
-All rules occur twice. Those with the suffix `_c` lie within a WITH, where a table may be any identifier, since
-it may be a common table expression; elsewhere tables are those of the schema.
+Rules occur in copies. Those with the suffix `_c` lie within a WITH, where a table may be any identifier, since it
+may be a common table expression; elsewhere tables are those of the schema. If columns are to be those of the
+schema, too, they still may be aliases in GROUP BY, HAVING, ORDER BY and LIMIT, where the rules have the suffix `_x`;
+the rules below write `!expr` there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from grammars.sql_dialects import Dialect
-
-_SPACE = r"[ \t\r\n]"
-
-_WORDS = {
-    "SELECT": "select",
-    "VALUES": "values",
-    "WITH": "with",
-    "RECURSIVE": "recursive",
-    "DISTINCT": "distinct|all",
-    "AS": "+as",
-    "CTE_AS": "*as",
-    "FROM": "+from",
-    "JOIN": r"+(natural +)?((left|right|full)( +outer)? +|inner +|cross +)?join",
-    "ON": "+on",
-    "USING": "+using",
-    "WHERE": "+where",
-    "FIRST_WHERE": "where",
-    "GROUP": "+group +by",
-    "HAVING": "+having",
-    "WINDOW": "+window",
-    "ORDER": "+order +by",
-    "SPEC_ORDER": "*order +by",
-    "PARTITION": "*partition +by",
-    "LIMIT": "+limit",
-    "OFFSET": "+offset",
-    "SET": "+(union( +all)?|intersect|except)",
-    "AND": "+and",
-    "LOGIC": "+(and|or|is)",
-    "IS": "+is",
-    "DISTINCT_FROM": "distinct +from",
-    "NOT": "not",
-    "BETWEEN": "+(not +)?between",
-    "FRAME_BETWEEN": "between",
-    "IN": "+(not +)?in",
-    "ESCAPE": "+escape",
-    "COLLATE": "+collate",
-    "CASE": "case",
-    "FIRST_WHEN": "when",
-    "WHEN": "+when",
-    "THEN": "+then",
-    "ELSE": "+else",
-    "END": "+end",
-    "CAST": "cast",
-    "EXISTS": "exists",
-    "OVER": "*over",
-    "FILTER": "*filter",
-    "FRAME": "*(rows|range|groups)",
-    "UNBOUNDED": "unbounded +(preceding|following)",
-    "CURRENT": "current +row",
-    "SIDE": "+(preceding|following)",
-    "EXCLUDE": "+exclude +(no +others|current +row|group|ties)",
-    "DIRECTION": "+(asc|desc)",
-    "NULLS": "+nulls +(first|last)",
-    "NULL_TEST": "+(isnull|notnull|not +null)",
-    "MATERIALIZED": "+(not +)?materialized",
-    "INDEXED": "+indexed +by",
-    "NOT_INDEXED": "+not +indexed",
-    "CONSTANT": "null|true|false|current_date|current_time|current_timestamp",
-    "TYPED": "date|time|timestamp",
-    "INTERVAL": "interval",
-    "EXTRACT": "extract",
-    "CAST_SIGN": "*::",
-    "ZONE": "+at +time +zone",
-    "QUALIFY": "+qualify",
-}
-"""Words as regexes in which a space stands for white space; a leading + or * for white space in front."""
+from grammars.sql_lexemes import either, lexemes, spellings
 
 _RULES = """
 query: body | within
@@ -96,23 +33,27 @@ body: compound order? limit?
 compound: core | compound SET_ core
 core: fields from? where? group? having? windows? | values
 fields: SELECT_ DISTINCT_? field | (SELECT | SELECT_ DISTINCT) pfield | fields COMMA field
-field: STAR | name DOT STAR | expr alias?
+field: STAR | qualifier DOT STAR | expr alias?
 pfield: STAR | QUOTED DOT STAR | pexpr alias?
 from: @FROM joined
-on: @ON expr | USING LP names RP
+on: @ON expr | USING LP columns RP
+columns: any_column | columns COMMA any_column
 where: @WHERE expr
-group: @GROUP exprs
-having: @HAVING expr
+group: @GROUP !exprs
+having: @HAVING !expr
 windows: WINDOW_ window | windows COMMA window
 window: name AS LP spec? RP
-order: @ORDER term | order COMMA term
-term: expr DIRECTION? NULLS?
-pterm: pexpr DIRECTION? NULLS?
-limit: @LIMIT expr (@OFFSET expr | COMMA expr)?
+order: @ORDER !term | order COMMA !term
+limit: @LIMIT !expr (@OFFSET !expr | COMMA !expr)?
 values: VALUES LP exprs RP | values COMMA LP exprs RP
 source: psource | relation alias? hint?
 relation: table | schema DOT table | table_function LP exprs? RP
 psource: LP (query | joined) RP alias?
+"""
+
+_EXPRESSIONS = """
+term: expr DIRECTION? NULLS?
+pterm: pexpr DIRECTION? NULLS?
 exprs: expr | exprs COMMA expr
 pexprs: pexpr | pexprs COMMA expr
 expr: operand | expr tail
@@ -127,8 +68,8 @@ pbetween: poperand | pbetween (SYMBOL operand | MINUS unsigned)
 operand: unsigned | NEGATIVE_ operand | NEGATIVE unsigned
 unsigned: base | SIGN operand | NOT_ operand | NOT pbase
 poperand: pbase | SIGN operand | NEGATIVE_ operand | NEGATIVE unsigned
-pbase: STRING | QUOTED path? | LP (query | exprs) RP
-base: pbase | NUMBER | BLOB | CONSTANT | ID path? | call | case END | case @ELSE expr END
+pbase: STRING | pcolumn | LP (query | exprs) RP
+base: pbase | NUMBER | BLOB | CONSTANT | column | call | case END | case @ELSE expr END
     | CAST LP expr AS_ type RP | EXISTS LP query RP
 call: function LP arguments? RP filter? over?
 arguments: STAR | exprs | DISTINCT_ exprs | DISTINCT pexprs
@@ -162,8 +103,8 @@ within: with GAP? body_c
 with: WITH_ RECURSIVE_? cte | with COMMA cte
 cte: name (LP names RP)? CTE_AS MATERIALIZED? LP query_c RP
 names: name | names COMMA name
-name: ID | QUOTED
 path: DOT name (DOT name)?
+name: ID | QUOTED
 alias: AS_ (name | STRING) | AS (QUOTED | STRING) | ALIAS | QUOTED_ALIAS
 hint: INDEXED_ name | NOT_INDEXED
 type: name | type TYPE_WORD | type LP number (COMMA number)? RP
@@ -185,12 +126,33 @@ class Names:
         What may be called in expressions; None: anything.
     table_functions:
         What may be called after FROM.
+    columns:
+        What columns may be, but for aliases in GROUP BY and behind it; None: anything.
     """
 
     tables: Collection[str]
     schemas: Collection[str]
     functions: Collection[str] | None
     table_functions: Collection[str]
+    columns: Collection[str] | None = None
+
+
+_LONGEST_ALIAS = 4
+"""Characters of an alias of a table where columns are those of the schema: in most places any word could be one."""
+
+_ANY_COLUMN = """
+column{s}: ID path?
+pcolumn{s}: QUOTED path?
+any_column{s}: name
+qualifier{s}: name
+"""
+
+_SCHEMA_COLUMN = """
+column: BARE_COLUMN | QUALIFIER DOT any_column
+pcolumn: QUOTED_COLUMN | QUOTED DOT any_column | string
+any_column: BARE_COLUMN | QUOTED_COLUMN
+qualifier: QUALIFIER | QUOTED
+"""
 
 
 def select_grammar(dialect: Dialect, names: Names | None = None) -> str:
@@ -198,16 +160,37 @@ def select_grammar(dialect: Dialect, names: Names | None = None) -> str:
     added = (_STANDARD if dialect.standard else {}) | (_ORDERED if dialect.ordered_aggregates else {})
     if names is None:
         added["list"] = "LP RP | "  # of `x IN ()` SQLite does not look for x
-    rules = _RULES + _JOINED.format(p="") + _JOINED.format(p="p")
+    expressions = _expanded(_EXPRESSIONS, added)
+    rules = _expanded(_RULES + _JOINED.format(p="") + _JOINED.format(p="p"), added) + expressions
+    anywhere = rules.replace("!", "")
+    parts = [lexemes(dialect), _SHARED, _copied(anywhere, "_c"), _ANY_COLUMN.format(s="_c")]
+    if names is None or names.columns is None:
+        parts += [anywhere, _ANY_COLUMN.format(s="")]
+    else:
+        aliased = _copied(expressions, "_x")
+        parts += [re.sub(r"!(\w+)", r"\1_x", rules), _SCHEMA_COLUMN, aliased, _ANY_COLUMN.format(s="_x")]
+    return "".join([*parts, _named(dialect, names)])
+
+
+def _expanded(rules: str, added: dict[str, str]) -> str:
+    """Return the rules with further alternatives, and with the alternatives for which `@` stands."""
     rules = re.sub(r"^(\w+): ", lambda rule: rule[0] + added.get(rule[1], ""), rules, flags=re.MULTILINE)
-    rules = re.sub(r"@(\w+) (\w+)", r"(\1_ \2 | \1 p\2)", rules)
-    return "".join((_lexemes(dialect), _SHARED, rules, _within_with(rules), _named(dialect, names)))
+    return re.sub(r"@(\w+) (!?)(\w+)", r"(\1_ \2\3 | \1 \2p\3)", rules)
 
 
-def _within_with(rules: str) -> str:
-    """Return the copy of the rules whose tables may be common table expressions."""
-    own = {"table", *re.findall(r"^(\w+):", rules, re.MULTILINE)}
-    return re.sub(r"\b[a-z_]+\b", lambda found: found[0] + "_c" * (found[0] in own), rules)
+def _copied(rules: str, suffix: str) -> str:
+    """Return the rules with a suffix to the names that they define, and to those that each copy has of its own."""
+    own = {
+        "table",
+        "column",
+        "pcolumn",
+        "any_column",
+        "qualifier",
+        *re.findall(r"^(\w+):", rules, re.MULTILINE),
+    }
+    if suffix == "_x":
+        own.remove("table")
+    return re.sub(r"\b[a-z_]+\b", lambda found: found[0] + suffix * (found[0] in own), rules)
 
 
 def _named(dialect: Dialect, names: Names | None) -> str:
@@ -216,70 +199,15 @@ def _named(dialect: Dialect, names: Names | None) -> str:
         return (
             "table: name\ntable_c: name\nschema: name\nfunction: ID\ntable_function: name\nescape: operand\n"
         )
-    functions = "ID" if names.functions is None else _either(names.functions)
+    functions = "ID" if names.functions is None else either(names.functions)
+    bare, quoted = spellings(names.columns or (), dialect)
     return (
-        f"table: TABLE\nTABLE: {_spellings(names.tables, dialect)}\ntable_c: name\n"
-        f"schema: SCHEMA\nSCHEMA: {_spellings(names.schemas, dialect)}\n"
+        f"table: TABLE\nTABLE: {' | '.join(spellings(names.tables, dialect))}\ntable_c: name\n"
+        f"schema: SCHEMA\nSCHEMA: {' | '.join(spellings(names.schemas, dialect))}\n"
         f"function: FUNCTION\nFUNCTION: {functions}\n"
         "escape: CHARACTER\n"  # any other fails only when it meets a row
-        f"table_function: TABLE_FUNCTION\nTABLE_FUNCTION: {_either(names.table_functions)}\n"
+        f"table_function: TABLE_FUNCTION\nTABLE_FUNCTION: {either(names.table_functions)}\n"
+        f"QUALIFIER: {spellings(names.tables, dialect)[0]} | ID & /.{{1,{_LONGEST_ALIAS}}}/\n"
+        f"BARE_COLUMN: {bare}\nQUOTED_COLUMN: {quoted}\n"
+        f"string: {'STRING' if dialect.standard else 'DOUBLE_QUOTED'}\n"  # in SQLite "x" may be a string
     )
-
-
-def _lexemes(dialect: Dialect) -> str:
-    quoted = {'"': r'/"(?:[^"\x00]|"")*"/', "`": r"/`(?:[^`\x00]|``)*`/", "[": r"/\[[^\]\x00]*\]/"}
-    symbols = ["||", "<<", ">>", "<=", ">=", "<>", "!=", "==", "->>", "->", *"<>=*/%+&|"]
-    matches = "|".join(dialect.matches)
-    words = {**_WORDS, "MATCH": f"+(not +)?({matches})"}
-    lines = [
-        r"WORD: /[A-Za-z_\u{80}-\u{10FFFF}][A-Za-z0-9_$\u{80}-\u{10FFFF}]*/",
-        f"ID: WORD & ~{_either(dialect.reserved)}",
-        f"ALIAS: /{_SPACE}+/ (WORD & ~{_either(dialect.reserved | dialect.no_alias)})",
-        "QUOTED: " + " | ".join(quoted[quote] for quote in dialect.quotes),
-        r"STRING: /'(?:[^'\x00]|'')*'/",
-        r"CHARACTER: /'(?:[^'\x00]|'')'/",
-        f"QUOTED_ALIAS: /{_SPACE}*/ (QUOTED | STRING)",
-        f"TYPE_WORD: /{_SPACE}+/ ID",
-        r"NUMBER: /0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?/",
-        r"BLOB: /[xX]'(?:[0-9a-fA-F][0-9a-fA-F])*'/",
-        f"SYMBOL: /{_SPACE}*(?:(?:{'|'.join(_escaped(s) for s in symbols)}){_SPACE}*|-{_SPACE}+)/",
-        f"MINUS: /{_SPACE}*-/",
-        "INFIX: LOGIC | MATCH",
-        "OPERATOR: LOGIC_ | MATCH_ | SYMBOL",
-        "NEGATIVE: /-/",
-        f"NEGATIVE_: /-{_SPACE}+/",
-        f"SIGN: /[+~]{_SPACE}*/",
-        "STAR: /[*]/",
-        f"COMMA: /{_SPACE}*,{_SPACE}*/",
-        rf"DOT: /{_SPACE}*\.{_SPACE}*/",
-        rf"LP: /{_SPACE}*\({_SPACE}*/",
-        rf"RP: /{_SPACE}*\)/",
-        f"GAP: /{_SPACE}+/",
-        f"FINISH: /{_SPACE}+|{_SPACE}*;{_SPACE}*/",
-    ]
-    for name, word in words.items():
-        lead = _SPACE + word[0] if word[0] in "+*" else ""
-        spelling = word.lstrip("+*").replace(" +", _SPACE + "+")
-        lines.append(f"{name}: /{lead}(?i:{spelling})/")
-        lines.append(f"{name}_: /{lead}(?i:{spelling}){_SPACE}+/")
-    return "\n".join(lines) + "\n"
-
-
-def _spellings(names: Collection[str], dialect: Dialect) -> str:
-    """Return a terminal of names, bare where they can be, and quoted."""
-    spelled = [_either(name for name in names if dialect.is_bare(name))]
-    for quote in dialect.quotes:
-        close = "]" if quote == "[" else quote
-        inside = [name.replace(close, close * 2) for name in names if quote != "[" or close not in name]
-        spelled.append(_either(quote + name + close for name in inside))
-    return " | ".join(spelled)
-
-
-def _either(words: Iterable[str]) -> str:
-    """Return a regex of the words in any case."""
-    words = "|".join(_escaped(word) for word in sorted(words))
-    return f"/(?i:{words})/" if words else r"/[^\s\S]/"
-
-
-def _escaped(text: str) -> str:
-    return re.escape(text).replace("/", r"\/")

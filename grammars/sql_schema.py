@@ -33,6 +33,11 @@ class Schema:
         """The names of the tables and views."""
         return tuple(name for name, _ in self.tables)
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The names of the columns of all tables."""
+        return frozenset(column for _, columns in self.tables for column, _ in columns)
+
 
 class Judge(ABC):
     """What decides about complete queries on the tables of a schema."""
@@ -67,6 +72,11 @@ class Judge(ABC):
     @property
     def table_functions(self) -> frozenset[str]:
         """The functions that may stand after FROM; not asked where `functions` is None."""
+        return frozenset()
+
+    @property
+    def hidden_columns(self) -> frozenset[str]:
+        """The names of columns that tables have without saying so."""
         return frozenset()
 
 

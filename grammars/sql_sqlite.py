@@ -33,6 +33,9 @@ _STEPS, _STOPS = (
 )  # a query is stopped after 100 000 steps of the virtual machine, a few milliseconds
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _TABLE_FUNCTIONS = frozenset({"json_each", "json_tree", "generate_series"})
+_OF_VIRTUAL_TABLES = frozenset({"match", "bm25", "highlight", "matchinfo", "offsets", "optimize", "snippet"})
+"""Functions that fail when they meet the row of another table."""
+
 _LONGEST = 1_000_000  # bytes of a string that a query may build on empty tables
 
 
@@ -52,6 +55,10 @@ class SQLiteJudge(Judge):
         self._lock = threading.Lock()
         self._database = _build(schema or Schema(()))
         self._functions = frozenset(name for name, _ in _functions(self._database)) - {"load_extension"}
+        if not any(
+            re.match(r"create\s+virtual\b", s, re.IGNORECASE) for s in (schema or Schema(())).statements
+        ):
+            self._functions -= _OF_VIRTUAL_TABLES - {name for name, *_ in (schema or Schema(())).functions}
         modules = {name for (name,) in self._database.execute("SELECT name FROM pragma_module_list")}
         self._table_functions = _TABLE_FUNCTIONS & modules
         for name in self._table_functions:  # they must have been used once before the authorizer stands
@@ -69,6 +76,11 @@ class SQLiteJudge(Judge):
     @override
     def table_functions(self) -> frozenset[str]:
         return self._table_functions
+
+    @property
+    @override
+    def hidden_columns(self) -> frozenset[str]:
+        return frozenset({"rowid", "oid", "_rowid_"})
 
     @override
     def fault(self, query: str) -> str | None:

@@ -79,6 +79,8 @@ NOT_GENERATED = [
     "WITH t AS (SELECT 1) DELETE FROM singer",
     "PRAGMA user_version",
     "SELECT name FROM singer WHERE name LIKE 'a' ESCAPE 'bc'",
+    "SELECT name FROM singer WHERE name MATCH 'a'",
+    "SELECT name FROM singer WHERE age IN ()",
     "SELECT 'a",
     'SELECT "a',
     "SELECT a--1",
@@ -124,7 +126,7 @@ def test_tables_are_in_the_mask() -> None:
             b"singer",
             b"Sing",
             b"concert",
-            b"album",
+            b"album_name",
             b"(",
             b'"sin',
             b"SELECT name FROM ",
@@ -140,6 +142,47 @@ def test_tables_are_in_the_mask() -> None:
     within = SQL(schema=MUSIC).matcher(words)
     assert within.consume(b"WITH album AS (SELECT 1) SELECT name FROM ")
     assert within.allows(3)
+
+
+def test_columns_of_the_schema_in_the_mask() -> None:
+    words = Vocabulary(
+        tokens=(
+            b"name",
+            b"Year",
+            b"album_name",
+            b"s.",
+            b"rowid",
+            b"count(",
+            b"*",
+            b"'x'",
+            b'"na',
+            b"1",
+            b"(SELECT ",
+            None,
+        ),
+        eos=frozenset({11}),
+    )
+    named = SQL(schema=MUSIC, columns="schema")
+    anything = SQL(schema=MUSIC).matcher(words)
+    matcher = named.matcher(words)
+    for clause in [b"SELECT ", b"name FROM singer AS s JOIN concert ON ", b"s.age = 3 WHERE "]:
+        assert matcher.consume(clause)
+        assert anything.consume(clause)
+        assert not matcher.allows(2)
+        assert anything.allows(2)
+        assert all(matcher.allows(token) for token in (0, 1, 3, 4, 5, 7, 8, 9))
+    assert matcher.consume(b"year = 3 ORDER BY ")
+    assert matcher.allows(2)
+    assert named.matches(
+        "SELECT count(*) AS n, s.name FROM singer AS s GROUP BY s.name HAVING n > 1 ORDER BY n"
+    )
+    assert named.matches("WITH x AS (SELECT age AS n FROM singer) SELECT n FROM x WHERE n > 1")
+    assert named.matches("SELECT singer.name, abcd.year FROM singer, concert AS abcd")
+    assert not named.matches("SELECT abcde.year FROM singer, concert AS abcde")
+    assert named.matches('SELECT "name" FROM singer WHERE [name] = "a"')
+    assert not named.matches("SELECT n FROM (SELECT age AS n FROM singer)")
+    assert named != SQL(schema=MUSIC)
+    assert str(named) == "SQL(sqlite, tables singer, concert, columns='schema')"
 
 
 @pytest.mark.parametrize("end", ["", ";", " ;\n", "\n"])
@@ -242,6 +285,8 @@ def test_a_virtual_table_is_rebuilt() -> None:
         (lambda: SQL(schema={"t": {"a": 3}}), "not the type of column 'a'"),
         (lambda: SQL(schema={"t": {"a": ") x"}}), "SQLite does not create these tables"),
         (lambda: SQL(3), "not a dialect"),
+        (lambda: SQL(columns="schema"), "without a schema"),
+        (lambda: SQL(schema=MUSIC, columns="some"), "columns='some'"),
         (lambda: SQL.from_ddl(b"x"), "not a script"),
         (lambda: SQL.from_connection("music.db"), "not a connection"),
         (lambda: SQL(explain="music.db"), "not a connection"),

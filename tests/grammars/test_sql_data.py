@@ -48,8 +48,8 @@ def test_statements(rows: Callable[[str], list[dict[str, Any]]]) -> None:
     assert real_refused == 0 < real
 
 
-@pytest.mark.parametrize("explain", [False, True])
-def test_spider(rows: Callable[[str], list[dict[str, Any]]], explain: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"explain": True}, {"columns": "schema"}], ids=str)
+def test_spider(rows: Callable[[str], list[dict[str, Any]]], options: dict[str, Any]) -> None:
     """Every gold query is in L of its database, and what is in L runs there."""
     constraints: dict[str, SQL] = {}
     connections: dict[str, sqlite3.Connection] = {}
@@ -60,7 +60,7 @@ def test_spider(rows: Callable[[str], list[dict[str, Any]]], explain: bool) -> N
             path = DATA / "text_to_sql/dev/databases" / f"{name}.sqlite"
             connections[name] = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
             connections[name].text_factory = bytes
-            constraints[name] = SQL.from_connection(connections[name], explain=explain)
+            constraints[name] = SQL.from_connection(connections[name], **options)
         assert constraints[name].matches(question["gold_sql"]), question["gold_sql"]
     assert questions
     for other in questions:  # of any database: in L only where it runs
