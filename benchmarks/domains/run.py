@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.domains import goal_inference, json_schema, molecules, pattern_matching
+from benchmarks.domains import goal_inference, json_schema, molecules, pattern_matching, text_to_sql
 from benchmarks.domains.case import Case, Task
 from benchmarks.domains.methods import METHODS
 from grammars import GrammarError
@@ -22,6 +22,7 @@ from ppl import LM
 
 TASKS: dict[str, Task] = {
     "pattern_matching": pattern_matching.TASK,
+    "text_to_sql": text_to_sql.TASK,
     "molecules": molecules.TASK,
     "json_schema": json_schema.TASK,
     "goal_inference": goal_inference.TASK,

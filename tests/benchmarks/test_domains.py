@@ -2,13 +2,15 @@
 
 import json
 import math
+import sqlite3
+from contextlib import closing
 from functools import partial
 from itertools import combinations, product
 
 import jsonschema
 import pytest
 
-from benchmarks.domains import goal_inference, json_schema, molecules, pattern_matching
+from benchmarks.domains import goal_inference, json_schema, molecules, pattern_matching, text_to_sql
 from benchmarks.domains import table as tables
 from benchmarks.domains.blocksworld import closure, parse, same
 from benchmarks.domains.case import Case, Verdict, few_shot, spread
@@ -56,6 +58,54 @@ def test_the_spelling_of_molecules_is_a_grammar_without_counting():
         assert spelling.matches(text), text
     for text in ("CCx", "a molecule", ""):
         assert not spelling.matches(text), text
+
+
+@pytest.fixture
+def music(tmp_path):
+    path = tmp_path / "a music.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE singer (name TEXT, age INT);"
+            "INSERT INTO singer VALUES ('Ann', 30), ('Bo', 20), ('Bo', 20), (CAST(x'ff41' AS TEXT), 9);"
+        )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("query", "ordered", "verdict"),
+    [
+        ("SELECT name FROM singer WHERE age > 10 ORDER BY age", True, (True, 1.0)),
+        ("SELECT name FROM singer WHERE age > 10 ORDER BY -age", True, (True, 0.0)),
+        ("SELECT name FROM singer WHERE age > 10 ORDER BY -age", False, (True, 1.0)),
+        ("SELECT DISTINCT name FROM singer WHERE age > 10", False, (True, 0.0)),
+        ("SELECT name, age FROM singer WHERE age > 10", False, (True, 0.0)),
+        ("SELECT nam FROM singer", False, (False, 0.0)),
+        ("SELECT name FROM singer WHERE", False, (False, 0.0)),
+        ("DROP TABLE singer", False, (False, 0.0)),
+        ("ATTACH 'other' AS o", False, (False, 0.0)),
+        ("", False, (False, 0.0)),
+    ],
+)
+def test_queries_are_judged_by_their_rows(music, query, ordered, verdict):
+    gold = "SELECT name FROM singer WHERE age > 10 ORDER BY age"
+    assert text_to_sql.judge(music, gold, ordered, query) == verdict
+    assert len(text_to_sql.execute(music, "SELECT * FROM singer")) == 4
+
+
+def test_endless_queries_are_stopped(music, monkeypatch):
+    monkeypatch.setattr(text_to_sql, "SECONDS", 0.1)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+    assert text_to_sql.judge(music, "SELECT 1", False, f"{endless} count(*) FROM n") == (False, 0.0)
+    assert text_to_sql.judge(music, "SELECT 1", False, f"{endless} i FROM n") == (False, 0.0)
+
+
+def test_the_constraint_on_queries_knows_the_database(music):
+    row = {"id": "x", "question": "Who?", "gold_sql": "SELECT name FROM singer", "ordered": False}
+    asked = text_to_sql.case(row, {"singer": [["name", "text"], ["age", "number"]]}, music)
+    assert asked.prompt.endswith("Question:\nsinger(name, age)\nWho?\nQuery:\n")
+    assert asked.constraint().matches("SELECT name FROM singer")
+    assert not asked.constraint().matches("SELECT nam FROM singer")
+    assert asked.judge("SELECT name FROM singer") == (True, 1.0)
 
 
 @pytest.mark.parametrize(
