@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 
 from grammars.sql_dialects import Dialect
 
-_SPACE = r"[ \t\r\n]"
+_SPACE = r"[ \t\r\n]{1,32}"  # not a model to idle in
+_ANY = r"[ \t\r\n]{0,32}"
 
 _WORDS = {
     "SELECT": "select",
@@ -71,7 +72,7 @@ _WORDS = {
     "ZONE": "+at +time +zone",
     "QUALIFY": "+qualify",
 }
-"""Words as regexes in which a space stands for white space; a leading + or * for white space in front."""
+"""Words as regexes, in which ` +` stands for white space; a leading + or * demands or allows it in front."""
 
 
 def lexemes(dialect: Dialect) -> str:
@@ -83,35 +84,35 @@ def lexemes(dialect: Dialect) -> str:
     lines = [
         r"WORD: /[A-Za-z_\u{80}-\u{10FFFF}][A-Za-z0-9_$\u{80}-\u{10FFFF}]*/",
         f"ID: WORD & ~{either(dialect.reserved)}",
-        f"ALIAS: /{_SPACE}+/ (WORD & ~{either(dialect.reserved | dialect.no_alias)})",
+        f"ALIAS: /{_SPACE}/ (WORD & ~{either(dialect.reserved | dialect.no_alias)})",
         "DOUBLE_QUOTED: " + quoted['"'],
         "QUOTED: " + " | ".join(quoted[quote] for quote in dialect.quotes),
         r"STRING: /'(?:[^'\x00]|'')*'/",
         r"CHARACTER: /'(?:[^'\x00]|'')'/",
-        f"QUOTED_ALIAS: /{_SPACE}*/ (QUOTED | STRING)",
-        f"TYPE_WORD: /{_SPACE}+/ ID",
+        f"QUOTED_ALIAS: /{_ANY}/ (QUOTED | STRING)",
+        f"TYPE_WORD: /{_SPACE}/ ID",
         r"NUMBER: /0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?/",
         r"BLOB: /[xX]'(?:[0-9a-fA-F][0-9a-fA-F])*'/",
-        f"SYMBOL: /{_SPACE}*(?:(?:{'|'.join(_escaped(s) for s in symbols)}){_SPACE}*|-{_SPACE}+)/",
-        f"MINUS: /{_SPACE}*-/",
+        f"SYMBOL: /{_ANY}(?:(?:{'|'.join(_escaped(s) for s in symbols)}){_ANY}|-{_SPACE})/",
+        f"MINUS: /{_ANY}-/",
         "INFIX: LOGIC | MATCH",
         "OPERATOR: LOGIC_ | MATCH_ | SYMBOL",
         "NEGATIVE: /-/",
-        f"NEGATIVE_: /-{_SPACE}+/",
-        f"SIGN: /[+~]{_SPACE}*/",
+        f"NEGATIVE_: /-{_SPACE}/",
+        f"SIGN: /[+~]{_ANY}/",
         "STAR: /[*]/",
-        f"COMMA: /{_SPACE}*,{_SPACE}*/",
-        rf"DOT: /{_SPACE}*\.{_SPACE}*/",
-        rf"LP: /{_SPACE}*\({_SPACE}*/",
-        rf"RP: /{_SPACE}*\)/",
-        f"GAP: /{_SPACE}+/",
-        f"FINISH: /{_SPACE}+|{_SPACE}*;{_SPACE}*/",
+        f"COMMA: /{_ANY},{_ANY}/",
+        rf"DOT: /{_ANY}\.{_ANY}/",
+        rf"LP: /{_ANY}\({_ANY}/",
+        rf"RP: /{_ANY}\)/",
+        f"GAP: /{_SPACE}/",
+        f"FINISH: /{_SPACE}|{_ANY};{_ANY}/",
     ]
     for name, word in words.items():
-        lead = _SPACE + word[0] if word[0] in "+*" else ""
-        spelling = word.lstrip("+*").replace(" +", _SPACE + "+")
+        lead = {"+": _SPACE, "*": _ANY}.get(word[0], "")
+        spelling = word.lstrip("+*").replace(" +", _SPACE)
         lines.append(f"{name}: /{lead}(?i:{spelling})/")
-        lines.append(f"{name}_: /{lead}(?i:{spelling}){_SPACE}+/")
+        lines.append(f"{name}_: /{lead}(?i:{spelling}){_SPACE}/")
     return "\n".join(lines) + "\n"
 
 

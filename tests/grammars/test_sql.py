@@ -73,6 +73,7 @@ NOT_GENERATED = [
     "SELECT name FROM singer WHERE age > 1ANDage < 2",
     "SELECT name FROM singer WHERE age ANDname",
     "SELECT name FROM singer -- all of them",
+    "SELECT name FROM" + " " * 33 + "singer",
     "SELECT name FROM singer WHERE age = ?",
     "SELECT name FROM singer; SELECT 1",
     "DELETE FROM singer",
