@@ -27,6 +27,8 @@ from grammars.regex_syntax import (
     Repeat,
     Sequence,
     Verb,
+    children,
+    walk,
 )
 
 _QUANTIFIERS = {"?": (0, 1), "*": (0, None), "+": (1, None)}
@@ -241,6 +243,9 @@ class _Parser(Reader):
             opening = next(key for key in _LOOKS if self.text.startswith(key, self.at + 1))
             self.at += 1 + len(opening)
             test = Look(*_LOOKS[opening], self.inside())
+            leaves = (node for node in walk(test.body) if not children(node) and node != EMPTY)
+            if not test.positive and not any(leaves):  # `regex` confuses it with one that holds
+                raise Unread("a condition that never holds")
         else:
             test = self.number(self.closed_name())
         yes = self.sequence()

@@ -161,7 +161,8 @@ def test_references_calls_and_conditions(pattern: str) -> None:
         r"(?>(?:(?=a*$)|a)*)b",
         r"(?:(a)|b)*(?(1)a|(?!))b",
         r"((?>a*)b)\1?(?<!ab)",
-        r"(?(?<![ab])(?:[^a]b|a)|b)",  # where `regex` itself overlooks a match
+        r"(?(?!b)(?:ab|a)|b)|(?(?<![ab])(?:[^a]b|a)|b)",  # where `regex` itself overlooks a match
+        r"(?:(?!a).)*((?=(?(?!)|b)))",  # and where it finds one too many
         r"(?m)(?!(?:\b){2,}?(?>^))",
         r"(?m)(?=\Z(?<=\M))",
     ],
