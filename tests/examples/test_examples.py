@@ -6,11 +6,13 @@ import re
 import pytest
 
 PRINTS = {
+    "pattern_matching": r"LocallyConstrained.*\n(  0\.\d+  [a-z\d]{5,10}\n)+(.*\n)+SMC.*\n  [01]\.\d+  [a-z\d]{5,10}\n",
+    "text_to_sql": r"[01]\.\d+  SELECT .*\n       (\(|no rows)(.*\n)+P\(the answer is Ann and Cy\) = [01]\.\d+",
     "json_schema": r"[01]\.\d+  \{'what': .*\n(.*\n)*P\(city = Lisbon\) = [01]\.\d+",
     "goal_inference": r"LocallyConstrained.*\n(.*\n)+SMC.*\n  [01]\.\d+  \((clear|on)",
     "molecules": r"exp\(0 QED\):\n  [01]\.\d+  QED 0\.\d+  \S+\n(.*\n)+.*exp\(5 QED\):\n  [01]\.\d+",
 }
-PARTICLES = {"json_schema": 2, "goal_inference": 4, "molecules": 8}
+PARTICLES = {"pattern_matching": 4, "text_to_sql": 4, "json_schema": 2, "goal_inference": 4, "molecules": 8}
 
 
 @pytest.mark.model
