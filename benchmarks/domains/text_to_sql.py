@@ -67,9 +67,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def constraint(path: Path) -> SQL:
-    """Return the queries that are in order on the tables of a database."""
+    """Return the queries that are in order on the tables of a database, columns called as they are there."""
     with closing(connect(path)) as connection:
-        return SQL.from_connection(connection)
+        return SQL.from_connection(connection, columns="schema")
 
 
 def judge(path: Path, gold: str, ordered: bool, text: str) -> Verdict:

@@ -14,6 +14,7 @@ import torch
 from grammars.errors import PPLError
 from inference.engines.embedded import EMBEDDED, directory
 from inference.engines.errors import ModelDamaged, ModelNotFound, UnsupportedModel
+from inference.engines.packed import pack
 from inference.engines.progress_bars import without_progress_bars
 from ppl.errors import InvalidArgument
 
@@ -38,7 +39,8 @@ def load(
     """Return the language model `name`.
 
     While an engine is in use, loading it again with equal arguments returns the same one. The code of a model
-    repository is never run; a model in the Hugging Face cache is used without asking the hub.
+    repository is never run; a model in the Hugging Face cache is used without asking the hub. On a CPU in float32 its
+    linear layers are packed (`inference.engines.packed`).
 
     Parameters
     ----------
@@ -164,7 +166,9 @@ def _read(
             f"{name!r} in {dtype} does not fit the memory of {device}: {_first_line(error)}",
             hint="load a smaller model, or with dtype='bfloat16', or on the CPU",
         ) from error
-    return TransformersEngine(model, tokenizer, name=name)
+    engine = TransformersEngine(model, tokenizer, name=name)
+    pack(model)
+    return engine
 
 
 def _from_hub(name: str, revision: str | None, files: Callable[..., tuple[Any, Any, Any]]) -> Any:

@@ -17,6 +17,7 @@ from grammars.cfg import CFG
 from grammars.choice import Choice
 from grammars.constraint import Constraint
 from grammars.errors import ContradictionError
+from grammars.lark import Lark
 from grammars.predicate import prefix_predicate, text_predicate
 from grammars.regex import Regex
 from grammars.rules import NonTerminal, Rule
@@ -54,19 +55,24 @@ def _palindrome(text: str) -> bool:
 
 
 _NESTED = CFG([Rule("start", (b"a", NonTerminal("start"), b"b")), Rule("start", ())])
+_GREEDY = Lark('start: A "a" | "b"\nA: "a"+')
+"""A greedy lexer would take every "a" for A."""
+_MASKED = Lark('start: "a" start "b" | "b"?')
 _TEXTS = tuple("".join(text) for n in range(4) for text in product(ALPHABET, repeat=n))
 
 
 def _simple_constraints() -> SearchStrategy[Constraint]:
     regexes = st.sampled_from(_PATTERNS).map(Regex)
     texts = st.lists(st.text("ab", max_size=2), min_size=1, max_size=3, unique=True)
-    return st.one_of(regexes, texts.map(Choice), st.sampled_from([_NESTED, _at_most_one_b, _palindrome]))
+    others = st.sampled_from([_NESTED, _GREEDY, _MASKED, _at_most_one_b, _palindrome])
+    return st.one_of(regexes, texts.map(Choice), others)
 
 
 def constraints() -> SearchStrategy[Constraint]:
     """Draw a constraint over the characters a and b that some text of at most 3 characters satisfies.
 
-    Regexes, choices, a context-free grammar, predicates, and what `|`, `~`, `+` and `repeat` make of them.
+    Regexes, choices, context-free grammars (some of Lark), predicates, and what `|`, `~`, `+` and `repeat` make of
+    them.
     """
 
     def extend(inner: SearchStrategy[Constraint]) -> SearchStrategy[Constraint]:

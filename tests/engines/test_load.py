@@ -198,7 +198,7 @@ def test_a_prompt_too_long_is_refused_where_the_target_is_made(saved: Path) -> N
 
 def test_probabilities_that_are_no_numbers(saved: Path) -> None:
     lm = load(saved)
-    lm.forward.model.lm_head.weight[3] = torch.nan
+    lm.forward.model.model.norm.weight[3] = torch.nan
     with lm.session() as session:
         with pytest.raises(UnsupportedModel, match="not numbers"):
             session.next_tokens([Context((5,))])
