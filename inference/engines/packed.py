@@ -33,7 +33,8 @@ class PackedLinear(nn.Module):
 def can_pack() -> bool:
     """Return whether this build of PyTorch has oneDNN, and its operators for packed weights."""
     operators = ("_reorder_linear_weight", "_linear_pointwise")
-    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, o) for o in operators)
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and all(hasattr(torch.ops.mkldnn, o) for o in operators)
 
 
 def pack(model: nn.Module) -> int:
