@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import regex
 
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-_DATE = regex.compile(rf"(?:{_MONTHS}) [1-9][0-9]?, (?:1[6-9]|20)[0-9][0-9]")
+_TIME = regex.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d")
+_LIST = re.compile(r"(?:[A-Za-z]+,? )*[A-Za-z]*[,.]?")
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,18 @@ class Task:
     """Tokens before the end."""
 
 
-def _date_prefix(text: str) -> bool:
-    return _DATE.fullmatch(text, partial=True) is not None
+def _time_prefix(text: str) -> bool:
+    return _TIME.fullmatch(text, partial=True) is not None
 
 
-def _date(text: str) -> bool:
-    return _DATE.fullmatch(text) is not None
+def _time(text: str) -> bool:
+    return _TIME.fullmatch(text) is not None
 
 
 def _lipogram_prefix(text: str) -> bool:
-    """Return whether an ASCII text has no "e", and no full stop before its end."""
+    """Return whether an ASCII text has no "u", and no full stop before its end."""
     return (
-        text.isascii() and "e" not in text and "E" not in text and "." not in text[:-1] and "\n" not in text
+        text.isascii() and "u" not in text and "U" not in text and "." not in text[:-1] and "\n" not in text
     )
 
 
@@ -43,21 +43,18 @@ def _lipogram(text: str) -> bool:
     return text.endswith(".") and _lipogram_prefix(text)
 
 
-def _colours_prefix(text: str) -> bool:
-    """Return whether a text begins a list of different words, such as "red, blue"."""
-    *words, last = text.split(", ")
-    written = last.rstrip(",")
-    return (
-        all(re.fullmatch("[A-Z]?[a-z]{2,10}", word) for word in words)
-        and re.fullmatch("([A-Z]?[a-z]{0,10}|[A-Z]?[a-z]{2,10},)", last) is not None
-        and len({word.lower() for word in words}) == len(words)
-        and (last == written or written.lower() not in {word.lower() for word in words})
-    )
+def _words_prefix(text: str) -> bool:
+    """Return whether a text begins a list of different words, such as "red, blue"; the last may go on."""
+    return _LIST.fullmatch(text) is not None and _differ(re.findall("[A-Za-z]+(?=[^A-Za-z])", text))
 
 
-def _colours(text: str) -> bool:
-    words = text.lower().split(", ")
-    return _colours_prefix(text + ",") and len(words) == len(set(words)) >= 3
+def _words(text: str) -> bool:
+    words = re.findall("[A-Za-z]+", text)
+    return len(words) >= 3 and _LIST.fullmatch(text) is not None and _differ(words)
+
+
+def _differ(words: list[str]) -> bool:
+    return len({word.lower() for word in words}) == len(words)
 
 
 def _chat(question: str) -> str:
@@ -66,18 +63,20 @@ def _chat(question: str) -> str:
 
 
 TASKS = {
-    "date": Task(
-        _chat("When was Albert Einstein born? Give the date only, such as: May 7, 1901"),
-        _date_prefix,
-        _date,
-        10,
+    "time": Task(
+        _chat(
+            "When did people first land on the moon? Give the date and time only, such as: 2001-02-03 04:05"
+        ),
+        _time_prefix,
+        _time,
+        20,
     ),
-    "lipogram": Task(_chat("Say in one sentence what a dog is."), _lipogram_prefix, _lipogram, 20),
-    "colours": Task(
+    "lipogram": Task(_chat("Say in one sentence what a dog is."), _lipogram_prefix, _lipogram, 32),
+    "words": Task(
         _chat("Name four colours, separated by commas, without any other words."),
-        _colours_prefix,
-        _colours,
-        16,
+        _words_prefix,
+        _words,
+        24,
     ),
 }
 
