@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from inference.engines.base import Engine
+from inference.experts import next_laws
 from inference.kernels import KERNELS
+from inference.sessions import Sessions
 from inference.text import TextState, decode_text
 from ppl.compiler.plan import TextPlan
 from ppl.errors import DeadEnd
 from ppl.rng import Rng
 
 
-def example(engine: Engine, plan: TextPlan, rng: Rng) -> str:
+def example(plan: TextPlan, rng: Rng) -> str:
     """Draw one text by the plan's kernel with the weights left out; raise `DeadEnd` at a dead end."""
     state = TextState.begin(plan)
-    with engine.session() as session:
+    with Sessions() as sessions:
         while not state.finished:
-            proposal = KERNELS[state.kernel](session.next_tokens([state.context]), [state])
+            (laws,) = next_laws([state], sessions)
+            proposal = KERNELS[state.kernel](laws.following, [state])
             log_weight = proposal.log_weights[0]
             if log_weight > -float("inf"):
                 tokens, after = proposal.draw(rng, [state])

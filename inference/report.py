@@ -64,7 +64,8 @@ class SiteReport:
     checks:
         Distinct pairs of text and token that were checked; verdicts on the other candidates were known.
     allowed_mass:
-        Mean mass that the masks left for the next token, of the masked moves; None if there were none.
+        Mean mass that the masks left for the next token, of the masked moves under one expert; None if there
+        were none.
     weight_variance:
         Mean over the ticks of Var(w) / E[w]², w the incremental weights of one tick's moves; None if never known.
     parts:
@@ -130,7 +131,7 @@ def _report(site: Site, address: str) -> SiteReport:
         draws=tally.draws,
         accepted=tally.accepted,
         checks=tally.verdicts,
-        allowed_mass=tally.mean_mass if tally.kernels["masked"] else None,
+        allowed_mass=tally.mean_mass if tally.masses else None,
         weight_variance=tally.variance / tally.ticks if tally.ticks else None,
         parts=tuple(_part(part) for part in site.parts),
     )

@@ -8,6 +8,7 @@ from typing import Self
 from inference.estimators import AWRS
 from inference.sessions import Sessions
 from inference.site import Site
+from inference.twists import Twists
 from ppl.compiler.plan import TextPlan
 from ppl.trace import Address
 
@@ -21,6 +22,8 @@ class Runtime:
         One for each language model.
     awrs:
         How rejection sampling spends its checks.
+    twists:
+        What was asked of potentials.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
@@ -28,13 +31,14 @@ class Runtime:
     def __init__(self, awrs: AWRS | None = None) -> None:
         self.sessions = Sessions()
         self.awrs = AWRS() if awrs is None else awrs
+        self.twists = Twists()
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
 
     def site(self, address: Address, plan: TextPlan) -> Site:
         """Return what is kept for a plan at a place in the program."""
         text = plan.text
-        key = (address, text.lm, text.stop, plan.constraint)
+        key = (address, text.lm, text.stop, plan.constraint, plan.pool, len(plan.potentials))
         if key not in self.sites:
             self.sites[key] = Site(plan, self.awrs)
             self.addresses[self.sites[key]] = address

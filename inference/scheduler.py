@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from grammars.errors import PPLError
 from inference.engines.base import NextTokens
+from inference.experts import next_laws
 from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
 from inference.runtime import Runtime
@@ -33,7 +34,6 @@ from ppl.compiler.normal_form import FiniteForm, normal_form
 from ppl.compiler.plan import KernelName, plan_text
 from ppl.errors import InvalidArgument, ProgramError
 from ppl.fiber import Draw, Finished, Observe, Request, Weigh
-from ppl.lm import LM
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -84,16 +84,15 @@ class Scheduler:
         """Ask the language models, and multiply in the weights that are known before the draw."""
         self._groups = []
         self.runtime.adapt()
-        by_lm: defaultdict[LM, list[int]] = defaultdict(list)
-        for i in self.live:
-            by_lm[self._text(i).plan.text.lm].append(i)
-        for lm, members in by_lm.items():
-            following = self.runtime.sessions[lm].next_tokens([self._text(i).context for i in members])
+        live = np.array(self.live, dtype=np.int64)
+        states = [self._text(i) for i in live]
+        for laws in next_laws(states, self.runtime.sessions):
             by_kernel: defaultdict[KernelName, list[int]] = defaultdict(list)
-            for position, i in enumerate(members):
-                by_kernel[self._text(i).kernel].append(position)
-            for kernel, positions in by_kernel.items():
-                self._weigh(kernel, following, np.array([members[p] for p in positions]), positions)
+            for row, position in enumerate(laws.members):
+                by_kernel[states[position].kernel].append(row)
+            members = live[laws.members]
+            for kernel, rows in by_kernel.items():
+                self._weigh(kernel, laws.following, members[rows], rows)
 
     @property
     def forced(self) -> bool:
@@ -123,7 +122,7 @@ class Scheduler:
 
     def draw(self) -> None:
         """Draw and write the token of each live particle, and run on those whose text is finished."""
-        todo: list[tuple[int, TextState]] = []
+        written: list[tuple[int, TextState]] = []
         for group in self._groups:
             members = np.flatnonzero([self.particles[i].live for i in group.particles])
             if not len(members):
@@ -142,15 +141,26 @@ class Scheduler:
                     self._kill(i, _rejected(state))
                     continue
                 state.advance(token)
-                if state.finished:
-                    todo.append((i, state))
+                written.append((i, state))
         self._groups = []
-        self._settle([(i, self._end_text(i, state)) for i, state in sorted(todo, key=lambda t: t[0])])
+        self._go_on(sorted(written, key=lambda t: t[0]))
 
     def close(self) -> None:
         """Abandon the runs that are still going."""
         for particle in self.particles:
             particle.close()
+
+    def _go_on(self, written: Sequence[tuple[int, TextState]]) -> None:
+        """Ask the potentials of texts that have a new token, and run on those whose text is finished."""
+        twisted = [(i, state) for i, state in written if state.plan.potentials]
+        if twisted:
+            with self._located(twisted[0][0]):
+                log_weights = self.runtime.twists.weigh([state for _, state in twisted])
+            for (i, _), w in zip(twisted, log_weights.tolist(), strict=True):
+                self._add_weight(i, w, "a potential is -inf here")
+        self._settle(
+            [(i, self._end_text(i, s)) for i, s in written if s.finished and self.particles[i].death is None]
+        )
 
     # Moves between text sites.
 
@@ -165,7 +175,9 @@ class Scheduler:
                     waiting.append((i, request))
                 else:
                     queue += reversed(self._handle(i, request))
-            densities = log_densities([request for _, request in waiting], self.runtime.sessions)
+            densities = log_densities(
+                [request for _, request in waiting], self.runtime.sessions, self.runtime.twists
+            )
             for (i, request), log_density in zip(waiting, densities, strict=True):
                 if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
                     todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
@@ -212,8 +224,8 @@ class Scheduler:
         with self._located(int(members[0])):
             proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
         self.log_weights[members] += proposal.log_weights
-        if kernel == "masked":
-            self._tally_masses(states, proposal.log_weights)
+        if kernel in ("masked", "corrector"):
+            self._tally_masses(kernel, states, proposal.log_weights)
         for i in members[np.isneginf(proposal.log_weights)].tolist():
             self._kill(i, _dead_end(self._text(i)))
         self._groups.append(_Group(kernel, proposal, members))
@@ -226,11 +238,13 @@ class Scheduler:
             if kernel == "awrs":
                 site.tally.weigh(log_weights[chosen])
 
-    def _tally_masses(self, states: Sequence[TextState], log_masses: Floats) -> None:
-        """Take note of the allowed masses of a masked move."""
+    def _tally_masses(self, kernel: KernelName, states: Sequence[TextState], log_masses: Floats) -> None:
+        """Take note of the masses that are weights before the draw, and of the shares that masks allow."""
         for site, chosen in _by_site(states).items():
-            site.tally.mass += float(np.exp(log_masses[chosen]).sum())
             site.tally.weigh(log_masses[chosen])
+            if kernel == "masked" and states[chosen[0]].plan.pool.plain:
+                site.tally.mass += float(np.exp(log_masses[chosen]).sum())
+                site.tally.masses += len(chosen)
 
     @contextmanager
     def _located(self, i: int) -> Iterator[None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +19,11 @@ from torch import Tensor
 from grammars.stop_scanner import START, stop_scanner
 from grammars.vocabulary import unpack
 from inference.engines.errors import NotSpellable
+from inference.experts import log_pool
 from inference.sessions import Sessions
+from inference.twists import Twists
 from inference.weights import log_sum_exp
-from ppl.compiler.normal_form import FiniteForm, normal_form
+from ppl.compiler.normal_form import FiniteForm, TextForm, normal_form
 from ppl.fiber import Observe
 from ppl.lm import LM
 from ppl.targets import Text
@@ -28,10 +31,10 @@ from ppl.targets import Text
 Ids = tuple[int, ...]
 
 
-def log_densities(requests: Sequence[Observe], sessions: Sessions) -> list[float]:
+def log_densities(requests: Sequence[Observe], sessions: Sessions, twists: Twists) -> list[float]:
     """Return the log-density of each observed text; -inf where it has none."""
     results = [-math.inf] * len(requests)
-    jobs: defaultdict[LM, list[tuple[int, Text, Ids, Ids]]] = defaultdict(list)
+    jobs: list[_Job] = []
     for i, request in enumerate(requests):
         form = normal_form(request.target)
         if isinstance(form, FiniteForm):
@@ -39,16 +42,41 @@ def log_densities(requests: Sequence[Observe], sessions: Sessions) -> list[float
         elif form.constraint is None or form.constraint.matches(request.value):
             ids = _canonical(form.text.lm, request.value)
             if ids is not None and len(ids) <= form.text.max_tokens:
-                jobs[form.text.lm] += [(i, form.text, ids, stop) for stop in _stop_paths(form.text)]
-    for lm, members in jobs.items():
-        tables = sessions[lm].along([(text.prompt, ids + path) for _, text, ids, path in members])
-        counted: set[tuple[int, Ids]] = set()
-        for (i, text, ids, path), table in zip(members, tables, strict=True):
-            for n in range(len(path) + 1):
-                if (i, path[:n]) not in counted:
-                    counted.add((i, path[:n]))
-                    results[i] = float(np.logaddexp(results[i], _log_ending(text, ids, path[:n], table)))
+                jobs += [_Job(i, form, ids, path) for path in _stop_paths(form.text)]
+    counted: set[tuple[int, Ids]] = set()
+    for job, table in zip(jobs, _tables(jobs, sessions), strict=True):
+        for n in range(len(job.path) + 1):
+            if (job.request, job.path[:n]) not in counted:
+                counted.add((job.request, job.path[:n]))
+                ending = _log_ending(job.form.text, job.ids, job.path[:n], table)
+                results[job.request] = float(np.logaddexp(results[job.request], ending))
+    for i, form in {job.request: job.form for job in jobs}.items():
+        results[i] += sum(twists.ask(potential, [requests[i].value])[0] for potential in form.potentials)
     return results
+
+
+class _Job(NamedTuple):
+    """A text to be scored along one path to its end: `ids` spell it, `path` all of a stop string but its end."""
+
+    request: int
+    form: TextForm
+    ids: Ids
+    path: Ids
+
+
+def _tables(jobs: Sequence[_Job], sessions: Sessions) -> list[Tensor]:
+    """Return for each job the (len + 1, V) log-masses of the next tokens along it."""
+    asked: defaultdict[LM, list[tuple[Ids, Ids]]] = defaultdict(list)
+    for job in jobs:
+        for text in job.form.texts:
+            asked[text.lm].append((text.prompt, job.ids + job.path))
+    answers = {lm: iter(sessions[lm].along(requests)) for lm, requests in asked.items()}
+    tables = []
+    for job in jobs:
+        experts = [next(answers[text.lm]) for text in job.form.texts]
+        vocabulary = job.form.text.lm.vocabulary
+        tables.append(experts[0] if job.form.pool.plain else log_pool(job.form.pool, experts, vocabulary))
+    return tables
 
 
 def _canonical(lm: LM, text: str) -> Ids | None:

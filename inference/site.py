@@ -174,14 +174,16 @@ class Tally:
     ticks: int = 0
     """Ticks in `variance`."""
     mass: float = 0.0
-    """Sum over the masked moves of the allowed mass Z."""
+    """Sum of the allowed mass Z over the masked moves under one expert."""
+    masses: int = 0
+    """Moves in `mass`."""
     kernels: Counter[str] = field(default_factory=Counter)
     """Moves by each kernel."""
 
     @property
     def mean_mass(self) -> float:
         """Mean allowed mass of the masked moves, 1 before the first."""
-        return self.mass / self.kernels["masked"] if self.kernels["masked"] else 1.0
+        return self.mass / self.masses if self.masses else 1.0
 
     def weigh(self, log_weights: Floats) -> None:
         """Take note of the incremental weights of one tick's moves, of which some mass is left."""
@@ -207,7 +209,7 @@ class Site:
         self.awrs = awrs
         self.tally = Tally()
         constraint = plan.constraint
-        self.shown = str(plan.text) if constraint is None else f"{plan.text} & {constraint}"
+        self.shown = str(plan)
         flat = constraint.parts if isinstance(constraint, And) else (constraint,)
         pieces = [piece for piece in flat if piece is not None]
         self._starts = [piece.matcher(plan.text.lm.vocabulary) for piece in pieces]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,14 @@ from inference.engines.base import Context
 from inference.estimators import AWRS
 from inference.site import Site
 from ppl.compiler.plan import KernelName, TextPlan
+from ppl.lm import LM
+
+
+class Twist(NamedTuple):
+    """The last value of a potential, in nats, and the number of characters that it was asked of."""
+
+    characters: int = 0
+    value: float = 0.0
 
 
 @dataclass
@@ -27,13 +36,16 @@ class TextState:
 
     plan: TextPlan
     site: Site
-    context: Context
+    contexts: tuple[Context, ...]
+    """What each expert has read: its prompt and the tokens so far."""
     matcher: Matcher | None
     scanner: StopScanner | None
     scan: int = START
     data: bytes = b""
     """What the tokens so far spell."""
     finished: bool = False
+    twists: tuple[Twist, ...] = ()
+    """For each potential what it was last asked."""
     _content: bytes = b""
 
     @classmethod
@@ -45,7 +57,14 @@ class TextState:
         if matcher is not None and scanner is not None:
             assert plan.constraint is not None
             matcher = StopMatcher(matcher, plan.constraint.accepts, scanner)
-        return cls(plan, site, Context(text.prompt), matcher, scanner)
+        contexts = tuple(Context(expert.prompt) for expert in plan.texts or (text,))
+        twists = tuple(Twist() for _ in plan.potentials)
+        return cls(plan, site, contexts, matcher, scanner, twists=twists)
+
+    @property
+    def lms(self) -> tuple[LM, ...]:
+        """The language models of the experts."""
+        return tuple(text.lm for text in self.plan.texts) or (self.plan.text.lm,)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -55,13 +74,14 @@ class TextState:
     @property
     def at_limit(self) -> bool:
         """Whether `max_tokens` tokens are written, so that only the end may come."""
-        return self.context.length >= self.plan.text.max_tokens
+        return self.contexts[0].length >= self.plan.text.max_tokens
 
     @property
     def kernel(self) -> KernelName:
         """The kernel of the next move: at the limit an unconstrained text is masked, too."""
         if self.matcher is None:
-            return "masked" if self.at_limit else "direct"
+            unconstrained: KernelName = "direct" if self.plan.pool.plain else "corrector"
+            return "masked" if self.at_limit else unconstrained
         return "masked" if self.matcher.mask_is_exact else "awrs"
 
     @property
@@ -109,7 +129,7 @@ class TextState:
             self.scan, end = self.scanner.step(self.scan, token)
         if self.matcher is not None and not self.matcher.advance(token):
             raise AssertionError(f"token {token} was drawn but is not allowed after {self.content!r}")
-        self.context = self.context.extend(token)
+        self.contexts = tuple(context.extend(token) for context in self.contexts)
         before, self.data = len(self.data), self.data + (self.vocabulary.tokens[token] or b"")
         if end is not None:
             self._finish(self.data[: before + end])

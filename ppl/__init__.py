@@ -8,11 +8,19 @@ Write a function, decorate it with `@program`, and it means a posterior over its
 """
 
 from grammars.errors import PPLError
-from ppl.errors import InvalidArgument, OutsideInference, ProgramError, ReplayDivergence
+from ppl.errors import (
+    InvalidArgument,
+    OutsideInference,
+    PotentialError,
+    ProgramError,
+    ReplayDivergence,
+    UnboundedTarget,
+)
 from ppl.lm import LM
+from ppl.potentials import Potential, potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, Program, program
-from ppl.targets import Categorical, Target
+from ppl.targets import Categorical, Target, guide, power_mean
 from ppl.trace import Choice, Trace
 
 __all__ = [
@@ -23,15 +31,21 @@ __all__ = [
     "Model",
     "OutsideInference",
     "PPLError",
+    "Potential",
+    "PotentialError",
     "Program",
     "ProgramError",
     "ReplayDivergence",
     "Target",
     "Trace",
+    "UnboundedTarget",
     "condition",
     "factor",
+    "guide",
     "memo",
     "observe",
+    "potential",
+    "power_mean",
     "program",
     "sample",
 ]

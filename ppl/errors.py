@@ -13,6 +13,14 @@ class PromptTooLong(PPLError, ValueError):
     """A prompt, with the tokens asked after it, does not fit the model's context."""
 
 
+class PotentialError(PPLError, RuntimeError):
+    """A potential raised, or returned what is no log-weight; an exception of its own is the `__cause__`."""
+
+
+class UnboundedTarget(PPLError, ValueError):
+    """A target has infinite mass: a negative power of a probability that is 0."""
+
+
 class OutsideInference(PPLError, RuntimeError):
     """A primitive (`sample`, `condition`, ...) was called outside a program that is being inferred."""
 

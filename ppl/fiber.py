@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from grammars.errors import PPLError
 from ppl.errors import OutsideInference, ProgramError, ReplayDivergence
-from ppl.targets import Categorical, Constrained, Target
+from ppl.targets import Categorical, Target
 from ppl.trace import Address, Choice, Trace
 
 
@@ -240,24 +240,32 @@ def _same_site(request: Request, pending: Request | None) -> bool:
     return False
 
 
-def _same_target(a: Target[Any] | None, b: Target[Any] | None) -> bool:
+def _same_target(a: Any, b: Any) -> bool:
     """Return whether two targets are equal; values of finite ones need not compare, only their masses."""
-    if isinstance(a, Constrained) and isinstance(b, Constrained):
-        return a.constraint == b.constraint and _same_target(a.target, b.target)
-    if isinstance(a, Categorical) and isinstance(b, Categorical):
-        return a.probabilities == b.probabilities
-    return a == b
+    if type(a) is not type(b) or not is_dataclass(a):
+        return bool(a == b)
+    if isinstance(a, Categorical):
+        return bool(a.probabilities == b.probabilities)
+    pairs = ((getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    return all(_same_target(x, y) if isinstance(x, Target) else x == y for x, y in pairs)
 
 
 def _value(choice: Choice, target: Target[Any]) -> Any:
     """Return the value of a recorded choice, for a finite target the one that this run has in its place."""
-    then, now = choice.target, target
-    while isinstance(then, Constrained) and isinstance(now, Constrained):
-        then, now = then.target, now.target
-    if isinstance(then, Categorical) and isinstance(now, Categorical):
-        index = next(i for i, v in enumerate(then.values) if v is choice.outcome)
-        return now.values[index]
+    for then, now in zip(_finite_parts(choice.target), _finite_parts(target), strict=True):
+        for index, value in enumerate(then.values):
+            if value is choice.outcome:
+                return now.values[index]
     return choice.value
+
+
+def _finite_parts(target: Any) -> list[Categorical[Any]]:
+    if isinstance(target, Categorical):
+        return [target]
+    if not is_dataclass(target):
+        return []
+    parts = [getattr(target, f.name) for f in fields(target)]
+    return [finite for part in parts if isinstance(part, Target) for finite in _finite_parts(part)]
 
 
 def _site(request: Request | None) -> str:

@@ -48,4 +48,4 @@ def judge(validator: Any, text: str) -> Verdict:
     return Verdict(valid, float(valid))
 
 
-TASK = Task(cases, max_tokens=96, score="valid")
+TASK = Task(cases, max_tokens=192, score="valid")

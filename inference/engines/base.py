@@ -120,7 +120,7 @@ class Engine(LM):
         """Return one text in the support of `plan`; see `LM.example`."""
         from inference.example import example  # kernels are built on engines
 
-        return example(self, plan, rng)
+        return example(plan, rng)
 
 
 def check_numbers(logprobs: Tensor, name: str) -> None:

@@ -22,6 +22,7 @@ from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler, Todo
+from inference.text import TextState
 from inference.weights import effective_sample_size, log_sum_exp
 from ppl.compiler.normal_form import FiniteForm
 from ppl.program import Model
@@ -98,7 +99,7 @@ class _Branching(Scheduler):
                 log_weights.append(self.log_weights[i] + log_probability)
         self.particles, self.log_weights, self._groups = particles, np.array(log_weights), []
         self.drawn += len(todo)
-        self._settle([move for i, token in todo for move in self._write(i, token)])
+        self._go_on([written for i, token in todo for written in self._write(i, token)])
 
     def _outcomes(self, proposal: Proposal, k: int) -> list[tuple[int, float]]:
         """Return the tokens that the k-th particle of a proposal may draw, with their log-probabilities."""
@@ -107,13 +108,13 @@ class _Branching(Scheduler):
         self._require_room(len(tokens))
         return list(zip(tokens.tolist(), log_probabilities[tokens].tolist(), strict=True))
 
-    def _write(self, i: int, token: int) -> Todo:
+    def _write(self, i: int, token: int) -> list[tuple[int, TextState]]:
         state = self._text(i)
         if state.kernel == "awrs" and not state.passes(token):
             self._add_weight(i, -np.inf, "the token failed the constraint's check")
             return []
         state.advance(token)
-        return [(i, self._end_text(i, state))] if state.finished else []
+        return [(i, state)]
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
         values = [(v, w) for v, w in zip(form.values, form.log_masses, strict=True) if w > -np.inf]

@@ -15,6 +15,7 @@ import torch
 
 from inference.engines.base import NextTokens
 from inference.estimators import AWRS
+from inference.experts import next_laws
 from inference.kernels import Kernel
 from inference.methods.base import Method, Result
 from inference.progress import Progress
@@ -67,9 +68,8 @@ def check_kernel(
     tolerance:
         Largest absolute difference that passes.
     """
-    engine = state.plan.text.lm
     with Sessions() as sessions:
-        following = sessions[engine].next_tokens([state.context])
+        following = next_laws([state], sessions)[0].following
 
     def propose(rng: Rng) -> dict[int, float]:
         proposal = kernel(NextTokens(following.logprobs, following.rows), [state])

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -26,6 +26,8 @@ from inference.methods import smc
 from inference.methods.rejection import Rejection
 from inference.resampling import _SCHEMES, Ancestors, multinomial
 from inference.scheduler import Scheduler, Todo
+from inference.testing import corrector_mutants
+from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
 from inference.weights import Floats, log_mean_exp, log_sum_exp
 from ppl.compiler.normal_form import FiniteForm
@@ -33,26 +35,7 @@ from ppl.fiber import Fiber
 from ppl.rng import Rng
 from ppl.successive import Draw
 
-Patch = Callable[[], AbstractContextManager[Any]]
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A seeded bug; `planted()` puts it in place for the length of a `with` block."""
-
-    name: str
-    description: str
-    planted: Patch
-
-
-MUTANTS: list[Mutant] = []
-
-
-def _mutant(description: str) -> Callable[[Callable[[], Iterator[None]]], None]:
-    def register(plant: Callable[[], Iterator[None]]) -> None:
-        MUTANTS.append(Mutant(plant.__name__, description, contextmanager(plant)))
-
-    return register
+__all__ = ["MUTANTS", "Mutant", "corrector_mutants"]
 
 
 def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> AbstractContextManager[Any]:
@@ -64,13 +47,13 @@ def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> Abs
     return patch.dict(KERNELS, {"masked": kernel})
 
 
-@_mutant("locally masked decoding: the masked kernel's weight is thrown away")
+@mutant("locally masked decoding: the masked kernel's weight is thrown away")
 def mask_weight_dropped() -> Iterator[None]:
     with _reweighed(lambda proposal, _: np.zeros(len(proposal.rows))):
         yield
 
 
-@_mutant("the normaliser is summed over the wrong axis")
+@mutant("the normaliser is summed over the wrong axis")
 def normaliser_over_the_wrong_axis() -> Iterator[None]:
     def change(proposal: Proposal, _: Sequence[TextState]) -> Floats:
         over_rows = torch.logsumexp(proposal.numerators, dim=0)
@@ -80,7 +63,7 @@ def normaliser_over_the_wrong_axis() -> Iterator[None]:
         yield
 
 
-@_mutant("at the length limit the end is forced without paying its probability")
+@mutant("at the length limit the end is forced without paying its probability")
 def limit_not_paid() -> Iterator[None]:
     def change(proposal: Proposal, states: Sequence[TextState]) -> Floats:
         return np.where([state.at_limit for state in states], 0.0, proposal.log_weights)
@@ -89,7 +72,7 @@ def limit_not_paid() -> Iterator[None]:
         yield
 
 
-@_mutant("logits are used without log-softmax")
+@mutant("logits are used without log-softmax")
 def raw_logits() -> Iterator[None]:
     original = TableSession.next_tokens
 
@@ -101,28 +84,28 @@ def raw_logits() -> Iterator[None]:
         yield
 
 
-@_mutant("the end is allowed where the constraint does not accept")
+@mutant("the end is allowed where the constraint does not accept")
 def end_anywhere() -> Iterator[None]:
     with patch.object(TextState, "_may_end", lambda self: True):
         yield
 
 
-@_mutant("the text keeps its stop string")
+@mutant("the text keeps its stop string")
 def stop_kept() -> Iterator[None]:
     def finish(self: TextState, content: bytes) -> None:
-        self.finished, self._content = True, self.vocabulary.decode(self.context.generated())
+        self.finished, self._content = True, self.vocabulary.decode(self.contexts[0].generated())
 
     with patch.object(TextState, "_finish", finish):
         yield
 
 
-@_mutant("copies made by resampling share one text state")
+@mutant("copies made by resampling share one text state")
 def shared_text_state() -> Iterator[None]:
     with patch.object(TextState, "fork", lambda self: self):
         yield
 
 
-@_mutant("copies made by resampling lose the trace")
+@mutant("copies made by resampling lose the trace")
 def trace_lost() -> Iterator[None]:
     original = Fiber.fork
 
@@ -146,7 +129,7 @@ def _select(change: Callable[[Scheduler, Floats, Ancestors], None]) -> AbstractC
     return patch.object(Scheduler, "select", select)
 
 
-@_mutant("resampled particles keep their old weights")
+@mutant("resampled particles keep their old weights")
 def weights_kept() -> Iterator[None]:
     def change(self: Scheduler, before: Floats, ancestors: Ancestors) -> None:
         self.log_weights = before[ancestors]
@@ -155,7 +138,7 @@ def weights_kept() -> Iterator[None]:
         yield
 
 
-@_mutant("resampling sets the weights to 1 and forgets the evidence so far")
+@mutant("resampling sets the weights to 1 and forgets the evidence so far")
 def evidence_forgotten() -> Iterator[None]:
     def change(self: Scheduler, before: Floats, ancestors: Ancestors) -> None:
         self.log_weights = np.zeros(len(before))
@@ -164,7 +147,7 @@ def evidence_forgotten() -> Iterator[None]:
         yield
 
 
-@_mutant("finished particles are left out of resampling")
+@mutant("finished particles are left out of resampling")
 def finished_left_out() -> Iterator[None]:
     original = Scheduler.select
 
@@ -179,7 +162,7 @@ def finished_left_out() -> Iterator[None]:
         yield
 
 
-@_mutant("proposals are not moved along with the resampled particles")
+@mutant("proposals are not moved along with the resampled particles")
 def stale_proposals() -> Iterator[None]:
     original = Scheduler.select
 
@@ -192,7 +175,7 @@ def stale_proposals() -> Iterator[None]:
         yield
 
 
-@_mutant("the evidence is the mean over survivors instead of all particles")
+@mutant("the evidence is the mean over survivors instead of all particles")
 def dead_particles_forgotten() -> Iterator[None]:
     def over_survivors(log_weights: Floats) -> float:
         alive = log_weights[log_weights > -np.inf]
@@ -202,13 +185,13 @@ def dead_particles_forgotten() -> Iterator[None]:
         yield
 
 
-@_mutant("the evidence is the sum of the weights instead of their mean")
+@mutant("the evidence is the sum of the weights instead of their mean")
 def sum_for_mean() -> Iterator[None]:
     with patch.object(smc, "log_mean_exp", log_sum_exp):
         yield
 
 
-@_mutant("residual resampling draws the rest from the full weights")
+@mutant("residual resampling draws the rest from the full weights")
 def residual_from_full_weights() -> Iterator[None]:
     def residual(weights: Floats, n: int, rng: Rng) -> Ancestors:
         kept = np.repeat(np.arange(len(weights)), np.floor(n * weights).astype(np.int64))
@@ -218,7 +201,7 @@ def residual_from_full_weights() -> Iterator[None]:
         yield
 
 
-@_mutant("stratified resampling divides the uniforms wrongly")
+@mutant("stratified resampling divides the uniforms wrongly")
 def strata_misplaced() -> Iterator[None]:
     def stratified(weights: Floats, n: int, rng: Rng) -> Ancestors:
         cumulative = np.cumsum(weights)
@@ -229,7 +212,7 @@ def strata_misplaced() -> Iterator[None]:
         yield
 
 
-@_mutant("a factor is not added to the weight")
+@mutant("a factor is not added to the weight")
 def factor_lost() -> Iterator[None]:
     original = Scheduler._add_weight
 
@@ -240,7 +223,7 @@ def factor_lost() -> Iterator[None]:
         yield
 
 
-@_mutant("a constrained finite site is normalised, its lost mass forgotten")
+@mutant("a constrained finite site is normalised, its lost mass forgotten")
 def finite_mass_forgotten() -> Iterator[None]:
     original = Scheduler._choose
 
@@ -252,7 +235,7 @@ def finite_mass_forgotten() -> Iterator[None]:
         yield
 
 
-@_mutant("observe leaves out the probability that the text ends")
+@mutant("observe leaves out the probability that the text ends")
 def observed_end_free() -> Iterator[None]:
     def everything(text: Any, ids: Any, path: Any) -> list[int]:
         return list(range(text.lm.vocabulary.size)) if not path else []
@@ -261,7 +244,7 @@ def observed_end_free() -> Iterator[None]:
         yield
 
 
-@_mutant("rejection sampling ignores the bound in the acceptance probability")
+@mutant("rejection sampling ignores the bound in the acceptance probability")
 def bound_ignored() -> Iterator[None]:
     def keep(self: Rejection, log_weight: float, ticks: int, rng: Rng) -> bool:
         share = float(np.exp(min(log_weight, 0.0)))
@@ -271,7 +254,7 @@ def bound_ignored() -> Iterator[None]:
         yield
 
 
-@_mutant("enumeration multiplies the mask's normaliser in twice")
+@mutant("enumeration multiplies the mask's normaliser in twice")
 def normaliser_twice() -> Iterator[None]:
     def outcomes(self: Any, proposal: Proposal, k: int) -> list[tuple[int, float]]:
         row = proposal.numerators[int(proposal.rows[k])].double()
@@ -282,7 +265,7 @@ def normaliser_twice() -> Iterator[None]:
         yield
 
 
-@_mutant("AWRS returns the first accepted token with weight 1")
+@mutant("AWRS returns the first accepted token with weight 1")
 def rejection_weight_dropped() -> Iterator[None]:
     def finish(self: Estimator, log_weight: float) -> None:
         self.done, self.log_weight = True, 0.0 if self.token is not None else -math.inf
@@ -291,7 +274,7 @@ def rejection_weight_dropped() -> Iterator[None]:
         yield
 
 
-@_mutant("the recursive estimator takes what is left as allowed without a second check")
+@mutant("the recursive estimator takes what is left as allowed without a second check")
 def remainder_not_checked() -> Iterator[None]:
     def see(self: Recursive, draw: Draw, accepted: bool) -> None:
         if accepted:
@@ -301,7 +284,7 @@ def remainder_not_checked() -> Iterator[None]:
         yield
 
 
-@_mutant("the counts estimator divides by all draws, the last included")
+@mutant("the counts estimator divides by all draws, the last included")
 def last_draw_counted() -> Iterator[None]:
     original = estimators.log_share_of_first
 
@@ -312,7 +295,7 @@ def last_draw_counted() -> Iterator[None]:
         yield
 
 
-@_mutant("a truncated run that was accepted at its last draw is weighed as if it had gone on")
+@mutant("a truncated run that was accepted at its last draw is weighed as if it had gone on")
 def truncation_ignored() -> Iterator[None]:
     def last(self: Estimator) -> tuple[bool, bool]:
         return self.accepts + 1 >= self.max_accepts, False
@@ -329,7 +312,7 @@ def truncation_ignored() -> Iterator[None]:
         yield
 
 
-@_mutant("rejection sampling ends a text without asking whether it is complete")
+@mutant("rejection sampling ends a text without asking whether it is complete")
 def end_not_checked() -> Iterator[None]:
     original = TextState.passes
 
@@ -340,7 +323,7 @@ def end_not_checked() -> Iterator[None]:
         yield
 
 
-@_mutant("verdicts are shared between texts that only end alike")
+@mutant("verdicts are shared between texts that only end alike")
 def verdicts_confused() -> Iterator[None]:
     original = site._question
 
@@ -352,7 +335,7 @@ def verdicts_confused() -> Iterator[None]:
         yield
 
 
-@_mutant("the mask that is left is normalised away before rejection")
+@mutant("the mask that is left is normalised away before rejection")
 def masked_mass_forgotten() -> Iterator[None]:
     original = KERNELS["awrs"]
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 from inference.engines.table import TableLM
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
 from ppl.program import Model
-from ppl.targets import Categorical, Constrained, Target, Text
+from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
 
 Measure = dict[Any, float]
 """A finite measure: values of positive mass, with their mass."""
@@ -38,24 +39,14 @@ def measure(model: Model[Any]) -> Measure:
 
 def target_measure(target: Target[Any]) -> Measure:
     """Return the unnormalised measure of a target over its texts or values."""
-    if isinstance(target, Constrained):
-        inner = target_measure(target.target)
-        return {x: mass for x, mass in inner.items() if target.constraint.matches(x)}
-    if isinstance(target, Categorical):
-        total: defaultdict[Any, float] = defaultdict(float)
-        for value, p in zip(target.values, target.probabilities, strict=True):
-            total[value] += p
-        return {value: p for value, p in total.items() if p > 0.0}
-    assert isinstance(target, Text)
-    assert isinstance(target.lm, TableLM)
-    texts: defaultdict[str, float] = defaultdict(float)
-    for content, _, mass in token_sequences(target):
-        texts[content.decode("utf-8", "replace")] += mass
-    return dict(texts)
+    total: defaultdict[Any, float] = defaultdict(float)
+    for (value, _), mass in _masses(target).items():
+        total[value] += mass
+    return {value: mass for value, mass in total.items() if mass > 0.0}
 
 
 def token_sequences(target: Text) -> list[tuple[bytes, tuple[int, ...], float]]:
-    """Return every sequence of the text distribution: its text, its ids without the end, its probability."""
+    """Return every sequence of the text distribution: its text, its ids without an end, its probability."""
     lm = target.lm
     assert isinstance(lm, TableLM)
     stops = [stop.encode() for stop in target.stop]
@@ -65,8 +56,6 @@ def token_sequences(target: Text) -> list[tuple[bytes, tuple[int, ...], float]]:
         ids, mass = open_.pop()
         for token, logprob in enumerate(lm.logprobs(target.prompt, ids).tolist()):
             p = mass * math.exp(logprob)
-            if p == 0.0:
-                continue
             if token == lm.vocabulary.end:
                 done.append((lm.vocabulary.decode(ids), ids, p))
                 continue
@@ -76,6 +65,94 @@ def token_sequences(target: Text) -> list[tuple[bytes, tuple[int, ...], float]]:
             elif len(ids) < target.max_tokens:
                 open_.append(((*ids, token), p))
     return done
+
+
+def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
+    """Return the mass of each sequence of tokens with its text, or of each finite value; 0 included.
+
+    Powers and products are of these masses, not of those of texts, which may be spelled in several ways.
+    """
+    if isinstance(target, Constrained):
+        inner = _masses(target.target)
+        return {key: m if target.constraint.matches(key[0]) else 0.0 for key, m in inner.items()}
+    if isinstance(target, Twisted):
+        inner = _masses(target.target)
+        return {key: m * math.exp(target.potential.ask([key[0]])[0]) for key, m in inner.items()}
+    if isinstance(target, Power):
+        return {key: _power(m, target.exponent) for key, m in _masses(target.target).items()}
+    if isinstance(target, Product):
+        left, right = _masses(target.left), _masses(target.right)
+        return {key: _times(m, right[key]) for key, m in left.items() if key in right}
+    if isinstance(target, PowerMean):
+        return _token_by_token(target)
+    if isinstance(target, Categorical):
+        total: dict[tuple[Any, Any], float] = defaultdict(float)
+        for value, p in zip(target.values, target.probabilities, strict=True):
+            total[value, None] += p
+        return dict(total)
+    assert isinstance(target, Text)
+    return {(content.decode("utf-8", "replace"), ids): mass for content, ids, mass in token_sequences(target)}
+
+
+def _token_by_token(target: PowerMean) -> dict[tuple[Any, Any], float]:
+    """Return the masses of an ensemble, which are products of means of next-token masses."""
+    first = _first_text(target)
+    lm = first.lm
+    assert isinstance(lm, TableLM)
+    masses = {}
+    for content, ids, _ in token_sequences(first):
+        mass = 1.0
+        ended = (
+            ids if first.stop and ids and content != lm.vocabulary.decode(ids) else (*ids, lm.vocabulary.end)
+        )
+        for n, token in enumerate(ended):
+            mass *= _next_mass(target, ended[:n], token)
+        masses[content.decode("utf-8", "replace"), ids] = mass
+    return masses
+
+
+def _next_mass(target: Target[Any], ids: tuple[int, ...], token: int) -> float:
+    if isinstance(target, Text):
+        assert isinstance(target.lm, TableLM)
+        return math.exp(target.lm.logprobs(target.prompt, ids).tolist()[token])
+    if isinstance(target, Power):
+        return _power(_next_mass(target.target, ids, token), target.exponent)
+    if isinstance(target, Product):
+        return _times(_next_mass(target.left, ids, token), _next_mass(target.right, ids, token))
+    assert isinstance(target, PowerMean)
+    masses = [_next_mass(part, ids, token) for part in target.targets]
+    if target.r == 0.0:
+        return float(math.prod(m**w for m, w in zip(masses, target.weights, strict=True)))
+    if math.isinf(target.r):
+        return max(masses) if target.r > 0 else min(masses)
+    if target.r < 0.0 and 0.0 in masses:
+        return 0.0
+    return float(
+        sum(w * m**target.r for m, w in zip(masses, target.weights, strict=True)) ** (1.0 / target.r)
+    )
+
+
+def _first_text(target: Target[Any]) -> Text:
+    """Return the first text in a tree of targets, with the smallest `max_tokens` in it."""
+    if isinstance(target, Text):
+        return target
+    if isinstance(target, Power):
+        return _first_text(target.target)
+    assert isinstance(target, Product | PowerMean)
+    parts = (target.left, target.right) if isinstance(target, Product) else target.targets
+    texts = [_first_text(part) for part in parts]
+    return replace(texts[0], max_tokens=min(text.max_tokens for text in texts))
+
+
+def _power(mass: float, exponent: float) -> float:
+    if mass == 0.0:
+        return math.inf if exponent < 0.0 else float(exponent == 0.0)
+    return float(mass**exponent)
+
+
+def _times(a: float, b: float) -> float:
+    """Return a product of masses; one that is 0 wins over an infinite one."""
+    return 0.0 if a == 0.0 or b == 0.0 else a * b
 
 
 def _cut(data: bytes, stops: list[bytes]) -> bytes | None:

@@ -5,6 +5,7 @@ Small enough that every random path of a method with two particles can be follow
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, get_args
@@ -23,9 +24,10 @@ from grammars.regex import Regex
 from grammars.rules import NonTerminal, Rule
 from grammars.satisfiability import check_satisfiable
 from inference.engines.table import TableLM
+from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
-from ppl.targets import Categorical, Target
+from ppl.targets import Categorical, Target, guide, power_mean
 
 ALPHABET = ("a", "b")
 """Single characters, so that a text has one tokenization."""
@@ -88,17 +90,52 @@ def constraints() -> SearchStrategy[Constraint]:
     return drawn.filter(lambda constraint: any(map(constraint.matches, _TEXTS)))
 
 
+_DENSE = TableLM.random(ALPHABET, 7, concentration=3.0, name="dense")
+"""What may be divided by: no token has probability 0."""
+
+
+def _count_a(text: str) -> float:
+    return 0.4 * text.count("a")
+
+
+def _no_double_b(text: str) -> float:
+    return -math.inf if "bb" in text else -0.2 * len(text)
+
+
+_POTENTIALS = tuple(
+    potential(f, at) for f in (_count_a, _no_double_b) for at in ("end", "token", "a", "(?<=a)b")
+)
+
+
+@st.composite
+def pools(draw: DrawFn, lm: TableLM, stop: tuple[str, ...] = (), max_tokens: int = 2) -> Target[str]:
+    """Draw texts joined by powers, products, guidance and power means."""
+    p, q = lm("", stop=stop, max_tokens=max_tokens), lm("x", stop=stop, max_tokens=max_tokens)
+    other = _DENSE("", stop=stop, max_tokens=max_tokens)
+    exponents, r = st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.sampled_from([1.0, 0.0, -1.0, 2.0, math.inf])
+    expert = st.one_of(
+        st.sampled_from([p, q, other]),
+        st.builds(lambda t, b: t**b, st.sampled_from([p, q]), exponents),
+        st.builds(lambda r, w: power_mean([p, other**0.5], r, [1.0, w]), r, st.sampled_from([1.0, 0.3])),
+        st.builds(lambda w: guide(p, other, w), st.sampled_from([0.0, 0.5])),
+    )
+    return draw(st.one_of(expert, st.builds(lambda a, b: a * b, expert, expert)))
+
+
 @st.composite
 def text_targets(draw: DrawFn, lm: TableLM, max_tokens: int = 2) -> Target[str]:
-    """Draw a text target: sometimes with a stop string, and with zero to two constraints."""
+    """Draw a text target: one text or a pool; sometimes with a stop string, constraints and potentials."""
     stop = draw(st.sampled_from([(), (), ("b",), ("ab",), ("b", "aa")]))
-    target: Target[str] = lm(
-        draw(st.sampled_from(["", "x"])), stop=stop, max_tokens=draw(st.integers(1, max_tokens))
-    )
+    longest = draw(st.integers(1, max_tokens))
+    prompt = draw(st.sampled_from(["", "x"]))
+    plain: SearchStrategy[Target[str]] = st.just(lm(prompt, stop=stop, max_tokens=longest))
+    target = draw(st.one_of(plain, plain, pools(lm, stop, longest)))
     conjunction = draw(st.lists(constraints(), max_size=2).filter(_satisfiable))
     for constraint in conjunction:
         target = target & constraint
-    return target
+    if draw(st.booleans()):
+        target = target * draw(st.sampled_from(_POTENTIALS))
+    return draw(st.sampled_from([target, target, target**0.5]))
 
 
 def _satisfiable(conjunction: list[Constraint]) -> bool:

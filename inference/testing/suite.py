@@ -17,9 +17,10 @@ from inference.methods import SMC, Enumerate, Importance, Rejection
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_unbiased
+from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
-from ppl.targets import Categorical
+from ppl.targets import Categorical, guide
 
 LM = TableLM.random(["a", "b"], seed=5)
 
@@ -59,9 +60,26 @@ def dead_ends() -> str:
 @program
 def rejected() -> str:
     """A mask and a check together, with a stop: the mask lets through what the check rejects."""
-    text: str = sample(LM("r", max_tokens=2, stop="bb") & Regex("[ab]{1,2}") & Regex("b?a?").by_check())
+    text: str = sample(LM("r", max_tokens=2, stop="ab") & Regex("[ab]{1,2}") & Regex("b?a?").by_check())
     factor(0.4 if text == "b" else 0.0)
     return text
+
+
+def _pleasant(text: str) -> float:
+    return 0.6 * text.count("a") - 0.1
+
+
+@program
+def corrected() -> str:
+    """Guidance with a reward asked early, in which some runs end while others write on."""
+    target = guide(LM("p", max_tokens=2, stop="ab"), LM("q", max_tokens=2, stop="ab"), 0.7)
+    return sample(target * potential(_pleasant, at="token"))
+
+
+@program
+def pooled() -> str:
+    """A product of a flattened and a plain expert, with a reward at the end."""
+    return sample(LM("p", max_tokens=1) ** 0.5 * LM("r", max_tokens=1) * potential(_pleasant))
 
 
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
@@ -95,3 +113,7 @@ def run_suite() -> None:
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
+    for model in (corrected(), pooled()):
+        check_unbiased(model, Enumerate())
+        check_unbiased(model, Importance(1))
+        check_unbiased(model, SMC(2, 1.0))

@@ -1,19 +1,22 @@
 """Plan: which kernel draws a text site's tokens, and why.
 
-======  ======================================================  =========================================
-kernel  when                                                    incremental weight
-======  ======================================================  =========================================
-direct  one expert, nothing else                                1
-masked  every part of the constraint offers an exact mask       Z = allowed mass of the next token
-awrs    some part offers only a check (or an inexact mask)      Z · Ĉ, Z the mass that the masks leave and
+=========  ===================================================  =========================================
+kernel     when                                                 incremental weight
+=========  ===================================================  =========================================
+direct     one expert, nothing else                             1
+corrector  powers, products, guidance, ensembles                Z = Σ_v m(v), m the mass that the experts
+                                                                together give the next token
+masked     every part of the constraint offers an exact mask    Z = Σ m(v) over the allowed tokens
+awrs       some part offers only a check (or an inexact mask)   Z · Ĉ, Z the mass that the masks leave and
                                                                 Ĉ an unbiased estimate of its share that
                                                                 passes the checks
-======  ======================================================  =========================================
+=========  ===================================================  =========================================
 
-Whatever the kernel, at the length limit only the end is allowed and its probability is the weight. A part that
-offers both a mask and a check starts with the mask; a run may change that, see `inference.site`.
+Whatever the kernel, at the length limit only the end is allowed and its mass is the weight. A part that offers both
+a mask and a check starts with the mask; a run may change that, see `inference.site`. Potentials multiply the weight by
+exp f(x) at the end, and in between by what f of the text so far has changed.
 
-A plan depends on the constraint and the vocabulary, not on the prompt: it is made once for each pair of them.
+What becomes of a constraint depends on the vocabulary, not on the prompt: it is found once for each pair of them.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from grammars.pinned import Pinned
 from grammars.satisfiability import check_satisfiable
 from grammars.vocabulary import Vocabulary
 from ppl.compiler.normal_form import TextForm
+from ppl.compiler.pool import PLAIN, Pool
 from ppl.compiler.rules import rewrite
+from ppl.potentials import Potential
 from ppl.targets import Constrained, Target, Text
 
-KernelName = Literal["direct", "masked", "awrs"]
+KernelName = Literal["direct", "corrector", "masked", "awrs"]
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,22 @@ class TextPlan:
     """How a text site is computed. The same measure as its form, whatever the kernel."""
 
     text: Text
+    """The first expert, with the length limit of all."""
     constraint: Constraint | None
     """The constraint as rewritten: a conjunction of parts, or one."""
     kernel: KernelName
     reason: str
+    pool: Pool = PLAIN
+    texts: tuple[Text, ...] = ()
+    """The experts of the pool, if it is more than one expert by itself."""
+    potentials: tuple[Potential, ...] = ()
     rules: tuple[str, ...] = field(default=(), compare=False)
     """Names of the rewrite rules that were applied."""
+
+    def __str__(self) -> str:
+        shown = self.pool.show(self.texts or (self.text,))
+        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
+        return " · ".join([shown, *map(str, self.potentials)])
 
 
 @dataclass(frozen=True)
@@ -69,12 +84,22 @@ def plan_text(form: TextForm) -> TextPlan:
     ContradictionError
         If no text satisfies the constraint, as far as a bounded search shows (see `check_satisfiable`).
     """
-    if form.constraint is None:
-        reason = "one expert without constraints: its own draw has weight 1"
-        return TextPlan(form.text, None, "direct", reason, form.rules)
-    lowered = _lower(form.text.lm.vocabulary, form.constraint)
-    rules = form.rules + lowered.rules
-    return TextPlan(form.text, lowered.constraint, lowered.kernel, lowered.reason, rules)
+    kernel: KernelName
+    constraint, rules = form.constraint, form.rules
+    if constraint is None:
+        kernel, reason = "direct", "one expert without constraints: its own draw has weight 1"
+        if not form.pool.plain:
+            kernel = "corrector"
+            reason = "drawn in proportion to the mass that the experts give, whose sum is the weight"
+    else:
+        lowered = _lower(form.text.lm.vocabulary, constraint)
+        kernel, constraint, rules = lowered.kernel, lowered.constraint, rules + lowered.rules
+        reason = lowered.reason + ("" if form.pool.plain else "; on the mass that the experts give")
+    asked = sorted({p.at for p in form.potentials}, key=lambda at: at == "end")
+    if asked:
+        reason += f"; potentials asked at {', '.join(asked)}"
+    texts = () if form.pool.plain else form.texts
+    return TextPlan(form.text, constraint, kernel, reason, form.pool, texts, form.potentials, rules)
 
 
 @per_vocabulary(limit=256)

@@ -1,101 +1,22 @@
-"""Rewrite rules: equal measures, of which the right-hand side is cheaper to compute.
+"""Rewriting: equal measures, of which the right-hand side is nearer to the normal form, or cheaper to compute.
 
-Each rule is a value: its name, its law, and a function that applies it at the root of a target, or returns None where
-it does not apply. `rewrite` applies them, in order, until none does. That a rule leaves the measure as it is, is
-tested for each one by itself (`tests/ppl/test_rules.py`).
+Each rule is a value (`ppl.compiler.rule`). `rewrite` applies them from the leaves to the root until none applies. That
+a rule leaves the measure as it is, is tested for each one by itself (`tests/ppl/test_rules.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from grammars.algebra import And, AnyText
-from grammars.choice import Choice
-from grammars.constraint import Constraint
-from grammars.errors import ContradictionError
-from grammars.fusion import fuse
-from grammars.vocabulary import Vocabulary
-from ppl.targets import Constrained, Target
+from ppl.compiler.algebra_rules import ALGEBRA_RULES
+from ppl.compiler.constraint_rules import CONSTRAINT_RULES
+from ppl.compiler.rule import Rule
+from ppl.targets import Target, Text
 
-Rewrite = Callable[[Target[Any]], Target[Any] | None]
+RULES: tuple[Rule, ...] = (*ALGEBRA_RULES, *CONSTRAINT_RULES)
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A law of the target algebra, read from left to right."""
-
-    name: str
-    law: str
-    apply: Rewrite
-
-
-def _conjoin(target: Target[Any]) -> Target[Any] | None:
-    if isinstance(target, Constrained) and isinstance(target.target, Constrained):
-        inner = target.target
-        return Constrained(inner.target, And.of(inner.constraint, target.constraint))
-    return None
-
-
-def _drop_any_text(target: Target[Any]) -> Target[Any] | None:
-    if isinstance(target, Constrained) and isinstance(target.constraint, AnyText):
-        return target.target
-    return None
-
-
-def _filter_choice(target: Target[Any]) -> Target[Any] | None:
-    """Ask the masks of a conjunction about each option now, instead of at each token."""
-    parts = _parts(target)
-    choice = next((part for part in parts if isinstance(part, Choice)), None)
-    filters = [p for p in parts if p is not choice and not p.final_checks and not p.slow and _rank(p) == 0]
-    if choice is None or not filters:
-        return None
-    kept = [option for option in choice.options if all(part.matches(option) for part in filters)]
-    if not kept:
-        raise ContradictionError(
-            f"no text satisfies {' and '.join(map(str, parts))}",
-            hint="none of the options satisfies the rest: add one, or drop a constraint",
-        )
-    assert isinstance(target, Constrained)
-    return Constrained(
-        target.target, And.of(Choice(kept), *(p for p in parts if p not in (choice, *filters)))
-    )
-
-
-def _fuse_regular(target: Target[Any]) -> Target[Any] | None:
-    """Give regular parts to the mask engine in one piece."""
-    fused = fuse(target.constraint) if isinstance(target, Constrained) else None
-    if fused is None:
-        return None
-    assert isinstance(target, Constrained)
-    return Constrained(target.target, fused)
-
-
-def _checks_last(target: Target[Any]) -> Target[Any] | None:
-    """Put parts with an exact mask first, then those with a mask, then those that only check."""
-    parts = _parts(target)
-    order = tuple(sorted(parts, key=_rank))
-    if order == parts or not parts:
-        return None
-    assert isinstance(target, Constrained)
-    return Constrained(target.target, And(order))
-
-
-RULES: tuple[Rule, ...] = (
-    Rule("conjoin", "(p & a) & b ≡ p & (a & b)", _conjoin),
-    Rule("drop-any-text", "p & any text ≡ p", _drop_any_text),
-    Rule("filter-choice", "p & {x, y, ...} & c ≡ p & {x : x in c}", _filter_choice),
-    Rule(
-        "fuse-regular",
-        "p & a & b ≡ p & (a ∩ b) for regular a, b; so |, ~, +, repeat",
-        _fuse_regular,
-    ),
-    Rule("checks-last", "p & (a & b) ≡ p & (b & a)", _checks_last),
-)
-
-
-STRUCTURAL = RULES[:2]
+STRUCTURAL = (*ALGEBRA_RULES, *CONSTRAINT_RULES[:2])
 """Those that look at the shape of a target only."""
 
 
@@ -106,28 +27,38 @@ def rewrite(target: Target[Any], rules: tuple[Rule, ...] = RULES) -> tuple[Targe
     ------
     ContradictionError
         If a rule finds that no text satisfies the constraint.
+    InvalidArgument
+        If a power has no meaning.
     """
     applied: list[str] = []
-    while True:
-        for rule in rules:
-            rewritten = rule.apply(target)
-            if rewritten is not None:
-                target = rewritten
-                applied.append(rule.name)
-                break
+    return _rewrite(target, rules, applied), tuple(applied)
+
+
+def _rewrite(target: Target[Any], rules: tuple[Rule, ...], applied: list[str]) -> Target[Any]:
+    target = _with_parts(target, rules, applied)
+    for rule in rules:
+        rewritten = rule.apply(target) if type(target) in rule.roots else None
+        if rewritten is not None:
+            applied.append(rule.name)
+            return _rewrite(rewritten, rules, applied)
+    return target
+
+
+def _with_parts(target: Target[Any], rules: tuple[Rule, ...], applied: list[str]) -> Target[Any]:
+    """Return a target with its parts rewritten."""
+    if not is_dataclass(target) or isinstance(target, Text):
+        return target
+    changed: dict[str, Any] = {}
+    for field in fields(target):
+        value = getattr(target, field.name)
+        if isinstance(value, Target):
+            new: Any = _rewrite(value, rules, applied)
+            same = new is value
+        elif isinstance(value, tuple) and value and all(isinstance(part, Target) for part in value):
+            new = tuple(_rewrite(part, rules, applied) for part in value)
+            same = all(a is b for a, b in zip(new, value, strict=True))
         else:
-            return target, tuple(applied)
-
-
-def _parts(target: Target[Any]) -> tuple[Constraint, ...]:
-    """Return the parts of a conjunction at the root of a target."""
-    if not isinstance(target, Constrained) or not isinstance(target.constraint, And):
-        return ()
-    return target.constraint.parts
-
-
-def _rank(constraint: Constraint) -> int:
-    matcher = constraint.matcher(Vocabulary.of_bytes())
-    if matcher.mask() is None:
-        return 2
-    return 0 if matcher.mask_is_exact else 1
+            continue
+        if not same:
+            changed[field.name] = new
+    return replace(target, **changed) if changed else target

@@ -135,3 +135,12 @@ def test_variances_are_of_the_evidence():
     assert figures["runs_without_survivors"] == 1
     assert figures["log_evidence_variance"] == pytest.approx(0.5)
     assert figures["checks_per_token"] == 2.0
+
+
+def test_the_interval_of_a_ratio_of_variances():
+    few = [-1.0, -2.0, -3.0, -2.5, -1.5]
+    ratio = awrs.variance_ratio([2 * x for x in few], few)
+    assert ratio["ratio"] == pytest.approx(4.0)
+    assert ratio["low"] < 4.0 < ratio["high"]
+    assert awrs.variance_ratio([*few, float("-inf")], few)["ratio"] == pytest.approx(1.0)
+    assert awrs.variance_ratio([-1.0, -1.0], [-3.0, -3.0])["ratio"] == pytest.approx(1.0)

@@ -121,7 +121,7 @@ def test_the_kernel_combines_a_mask_and_a_check(settings_, pattern):
     while not state.finished:
         expected = {}
         for token, p in enumerate(
-            lm.logprobs(state.context.prompt, state.context.generated()).exp().tolist()
+            lm.logprobs(state.contexts[0].prompt, state.contexts[0].generated()).exp().tolist()
         ):
             text = state.data + (lm.vocabulary.tokens[token] or b"")
             ends = token == lm.vocabulary.end and all(

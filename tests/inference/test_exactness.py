@@ -131,7 +131,7 @@ class OnlyCheckMatcher(Matcher):
 def _next_token_target(state: TextState) -> dict[int, float]:
     """The numerator of the optimal proposal, token by token from the definition."""
     lm = state.plan.text.lm
-    probabilities = lm.logprobs(state.context.prompt, state.context.generated()).exp().tolist()
+    probabilities = lm.logprobs(state.contexts[0].prompt, state.contexts[0].generated()).exp().tolist()
     allowed = {}
     for token, p in enumerate(probabilities):
         if token == lm.vocabulary.end:

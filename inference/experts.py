@@ -1,0 +1,130 @@
+"""Experts: the next-token laws of a population, asked of each language model once, pooled where a target says so.
+
+A text under one expert is drawn from that expert's own distributions, which are passed on as they are. Under a pool of
+experts with exponents, Π p_i^{a_i}, the rows of the experts are combined:
+
+    log m(v) = Σ_i a_i log p_i(v),        a power mean:  log m(v) = (1/r) log Σ_i w_i exp(r log m_i(v)).
+
+m is not normalised: its sum is a weight (`inference.kernels`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grammars.vocabulary import Vocabulary, unpack
+from inference.engines.base import Context, NextTokens
+from inference.sessions import Sessions
+from inference.text import TextState
+from ppl.compiler.pool import Expert, Mean, Pool
+from ppl.errors import UnboundedTarget
+from ppl.lm import LM
+
+
+@dataclass(frozen=True)
+class Laws:
+    """The laws of the next tokens of some of the states: `members` are their indices, one row each."""
+
+    members: list[int]
+    following: NextTokens
+
+
+def next_laws(states: Sequence[TextState], sessions: Sessions) -> list[Laws]:
+    """Return the laws of the tokens that follow the states, in groups that share a tensor."""
+    asked: defaultdict[LM, list[Context]] = defaultdict(list)
+    places: list[list[tuple[LM, int]]] = []
+    for state in states:
+        place = []
+        for lm, context in zip(state.lms, state.contexts, strict=True):
+            place.append((lm, len(asked[lm])))
+            asked[lm].append(context)
+        places.append(place)
+    answers = {lm: sessions[lm].next_tokens(contexts) for lm, contexts in asked.items()}
+    groups: defaultdict[tuple[Pool, tuple[LM, ...]], list[int]] = defaultdict(list)
+    for i, state in enumerate(states):
+        groups[state.plan.pool, state.lms].append(i)
+    laws = []
+    for (pool, lms), members in groups.items():
+        rows = [
+            np.array([answers[lm].rows[places[i][k][1]] for i in members], dtype=np.int64)
+            for k, lm in enumerate(lms)
+        ]
+        if pool.plain:
+            laws.append(Laws(members, NextTokens(answers[lms[0]].logprobs, rows[0])))
+        else:
+            experts = [answers[lm].logprobs for lm in lms]
+            laws.append(Laws(members, _pooled(pool, experts, rows, lms[0].vocabulary)))
+    return laws
+
+
+def _pooled(
+    pool: Pool, experts: Sequence[Tensor], rows: Sequence[np.ndarray], vocabulary: Vocabulary
+) -> NextTokens:
+    """Return the pooled rows, one for each distinct combination of the experts' rows."""
+    distinct, inverse = np.unique(np.stack(rows), axis=1, return_inverse=True)
+    device = experts[0].device
+    chosen = [
+        table[torch.from_numpy(at).to(table.device)].to(device)
+        for table, at in zip(experts, distinct, strict=True)
+    ]
+    return NextTokens(log_pool(pool, chosen, vocabulary), inverse.reshape(-1).astype(np.int64))
+
+
+def log_pool(pool: Pool, experts: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+    """Return the (U, V) log-masses that a pool gives, from the (U, V) log-probabilities of its experts.
+
+    Raises
+    ------
+    UnboundedTarget
+        If a probability of 0 is divided by.
+    """
+    multiplied: Tensor | None = None
+    divided: Tensor | None = None
+    for member, exponent in pool.terms:
+        logs = experts[member.index] if isinstance(member, Expert) else _log_mean(member, experts, vocabulary)
+        if exponent > 0.0:
+            term = logs if exponent == 1.0 else logs * exponent
+            multiplied = term if multiplied is None else multiplied + term
+        elif exponent < 0.0:
+            term = logs * exponent
+            divided = term if divided is None else divided + term
+    if multiplied is None:
+        multiplied = _ones(experts[0], vocabulary)
+    if divided is None:
+        return multiplied
+    masses = torch.where(multiplied == -torch.inf, -torch.inf, multiplied + divided)
+    unbounded = masses == torch.inf
+    if bool(unbounded.any()):
+        token = int(unbounded.nonzero()[0, 1])
+        shown = "the end" if token == vocabulary.end else repr(vocabulary.tokens[token])
+        raise UnboundedTarget(
+            f"a negative power of the probability of {shown}, which is 0",
+            hint="the text that is divided by, as q in guide(p, q, w), must give a positive probability to "
+            "every token that the others do",
+        )
+    return masses
+
+
+def _log_mean(mean: Mean, experts: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+    parts = torch.stack([log_pool(pool, experts, vocabulary) for pool in mean.pools])
+    if math.isinf(mean.r):
+        return parts.amax(dim=0) if mean.r > 0 else parts.amin(dim=0)
+    weights = torch.tensor(mean.weights, dtype=parts.dtype, device=parts.device)[:, None, None]
+    if mean.r == 0.0:
+        return (weights * parts).sum(dim=0)
+    return torch.logsumexp(weights.log() + mean.r * parts, dim=0) / mean.r
+
+
+def _ones(like: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Return log 1 at every token that is text and at the end, -inf at the others."""
+    keep = unpack(vocabulary.text_mask, vocabulary.size)
+    keep[vocabulary.end] = True
+    row = torch.where(torch.from_numpy(keep).to(like.device), 0.0, -torch.inf).to(like.dtype)
+    return row.expand_as(like).clone()

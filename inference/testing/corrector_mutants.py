@@ -1,0 +1,133 @@
+"""Mutants of powers, products, guidance and potentials: what public implementations do without saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grammars.vocabulary import Vocabulary
+from inference import experts, twists
+from inference.engines.base import NextTokens
+from inference.experts import log_pool
+from inference.kernels import KERNELS, Proposal, corrector
+from inference.scheduler import Scheduler
+from inference.testing.mutant import mutant
+from inference.text import TextState, Twist, decode_text
+from inference.weights import Floats
+from ppl.compiler.pool import Expert, Pool
+from ppl.potentials import Potential
+
+
+def _pooled(change: Any) -> AbstractContextManager[Any]:
+    return patch.object(experts, "log_pool", change)
+
+
+@mutant("low temperature, guidance and added logits as everybody samples them: no weights")
+def corrector_weight_dropped() -> Iterator[None]:
+    def kernel(following: NextTokens, states: Sequence[TextState]) -> Proposal:
+        return replace(corrector(following, states), log_weights=np.zeros(len(states)))
+
+    with patch.dict(KERNELS, {"corrector": kernel}):
+        yield
+
+
+@mutant("the corrector's normaliser is summed over the wrong axis")
+def corrector_normaliser_over_the_wrong_axis() -> Iterator[None]:
+    def kernel(following: NextTokens, states: Sequence[TextState]) -> Proposal:
+        over_rows = torch.logsumexp(following.logprobs, dim=0).double().numpy()
+        weights = over_rows[following.rows % len(over_rows)]
+        return replace(corrector(following, states), log_weights=weights)
+
+    with patch.dict(KERNELS, {"corrector": kernel}):
+        yield
+
+
+@mutant("experts are pooled by raw scores that are off by a constant for each context")
+def pooled_raw_scores() -> Iterator[None]:
+    def pooled(pool: Pool, tables: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+        return log_pool(pool, [table + 0.3 for table in tables], vocabulary)
+
+    with _pooled(pooled):
+        yield
+
+
+@mutant("the end keeps its own probability, whatever the exponents")
+def end_outside_of_the_pool() -> Iterator[None]:
+    def pooled(pool: Pool, tables: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+        masses = log_pool(pool, tables, vocabulary).clone()
+        masses[:, vocabulary.end] = tables[0][:, vocabulary.end]
+        return masses
+
+    with _pooled(pooled):
+        yield
+
+
+@mutant("guidance leaves the first expert its exponent of 1")
+def guidance_without_its_one() -> Iterator[None]:
+    def pooled(pool: Pool, tables: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+        terms = tuple(
+            (m, a - 1.0 if pool.divides and isinstance(m, Expert) and a > 0 else a) for m, a in pool.terms
+        )
+        return log_pool(Pool(terms), tables, vocabulary)
+
+    with _pooled(pooled):
+        yield
+
+
+@mutant("what a potential gave at a boundary is not divided out at the next")
+def potential_not_divided_out() -> Iterator[None]:
+    original = twists.Twists.weigh
+
+    def weigh(self: twists.Twists, states: Sequence[TextState]) -> Floats:
+        log_weights = original(self, states)
+        for state in states:
+            state.twists = tuple(Twist(t.characters, 0.0) for t in state.twists)
+        return log_weights
+
+    with patch.object(twists.Twists, "weigh", weigh):
+        yield
+
+
+@mutant("a potential that was asked early is not asked of the complete text")
+def potential_not_asked_at_the_end() -> Iterator[None]:
+    original = twists._asked
+
+    def asked(state: TextState, potential: Potential, after: int) -> str | None:
+        if state.finished and potential.at != "end":
+            return None
+        return original(state, potential, after)
+
+    with patch.object(twists, "_asked", asked):
+        yield
+
+
+@mutant("a potential is asked of the text with its stop string")
+def potential_of_the_stop() -> Iterator[None]:
+    original = twists._asked
+
+    def asked(state: TextState, potential: Potential, after: int) -> str | None:
+        return decode_text(state.data) if state.finished else original(state, potential, after)
+
+    with patch.object(twists, "_asked", asked):
+        yield
+
+
+@mutant("weights are discarded after a resampling of those that write on only")
+def weights_lost_by_the_finished() -> Iterator[None]:
+    original = Scheduler.select
+
+    def select(self: Scheduler, ancestors: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        finished = [i for i, particle in enumerate(self.particles) if particle.finished]
+        kept = ancestors.copy()
+        kept[finished] = finished
+        original(self, kept)
+
+    with patch.object(Scheduler, "select", select):
+        yield

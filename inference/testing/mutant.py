@@ -1,0 +1,31 @@
+"""Mutant: a seeded bug, and the list of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+Patch = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A seeded bug; `planted()` puts it in place for the length of a `with` block."""
+
+    name: str
+    description: str
+    planted: Patch
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(description: str) -> Callable[[Callable[[], Iterator[None]]], None]:
+    """Return a decorator that adds a generator function, which plants a bug around its `yield`, to the list."""
+
+    def register(plant: Callable[[], Iterator[None]]) -> None:
+        MUTANTS.append(Mutant(plant.__name__, description, contextmanager(plant)))
+
+    return register

@@ -1,0 +1,178 @@
+"""Potentials: functions that say how good a text is, in nats, and where that may be asked early.
+
+A potential f turns a target p into p(x) · exp f(x). Only its value at the complete text counts. Asked earlier, at the
+boundaries that `at` names, it steers: the weights follow f of the text so far, and resampling keeps the particles that
+do well. What was multiplied in at one boundary is divided out at the next, so that f of the complete text remains.
+
+Reference: Del Moral (2004), *Feynman-Kac formulae*; in language models, Lew et al. (2023), *Sequential Monte Carlo
+steering of large language models using probabilistic programs*.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from types import FunctionType
+from typing import Any, NoReturn
+
+from ppl.errors import InvalidArgument, PotentialError
+
+_BOUNDARIES = {
+    "word": r"\S(?=\s)",
+    "line": r"\n",
+    "sentence": r"""[.!?…。！？]["'”’)\]]*(?=\s)|[。！？]""",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function that compares by what it does: the same code with equal defaults and equal captured values.
+
+    A program may then make a potential of a lambda: when the run is replayed, it makes an equal one.
+    """
+
+    call: Callable[..., Any]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Function) and _parts(self.call) == _parts(other.call)
+
+    def __hash__(self) -> int:
+        return hash(getattr(self.call, "__code__", None))
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A function f of texts, in nats, and the boundaries at which it is asked; made by `potential`."""
+
+    function: Function
+    at: str
+    batched: bool
+    name: str
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        scaled = "" if self.scale == 1.0 else f"{self.scale:g}·"
+        return f"exp({scaled}{self.name}{'' if self.at == 'end' else f', at={self.at!r}'})"
+
+    def __rmul__(self, other: Any) -> NoReturn:
+        """Refuse what is no target: a target multiplies from its own side."""
+        raise InvalidArgument(
+            f"{other!r} * {self}: only targets have potentials",
+            hint="`*` binds before `&`: write p * potential(f) & c",
+        )
+
+    def scaled(self, by: float) -> Potential:
+        """Return the potential `by` · f."""
+        return replace(self, scale=self.scale * by)
+
+    def boundary(self, text: str, after: int) -> int | None:
+        """Return where the last boundary beyond `after` characters is, None if there is none.
+
+        f is asked of the text up to it. The end of a complete text is a boundary always, and not looked for here.
+        """
+        if self.at == "end":
+            return None
+        if self.at == "token":
+            return len(text)
+        ends = [match.end() for match in _pattern(self.at).finditer(text, after) if match.end() > after]
+        return ends[-1] if ends else None
+
+    def ask(self, texts: Sequence[str]) -> list[float]:
+        """Return the scaled values of f at distinct texts.
+
+        Raises
+        ------
+        PotentialError
+            If the function raises, or returns anything but numbers below +inf, one for each text.
+        """
+        function = self.function.call
+        try:
+            found = list(function(list(texts))) if self.batched else [function(text) for text in texts]
+            values = [float(value) for value in found]
+        except Exception as error:
+            raise PotentialError(
+                f"the potential {self.name} raised {type(error).__name__}: {error}, asked of {_few(texts)}",
+                hint="it must return a number of nats for every text, also for the beginning of one",
+            ) from error
+        if len(values) != len(texts):
+            raise PotentialError(
+                f"the potential {self.name} returned {len(values)} values for {len(texts)} texts",
+                hint="with batched=True it gets a list of texts and returns as many numbers",
+            )
+        for text, value in zip(texts, values, strict=True):
+            if math.isnan(value) or self.scale * value == math.inf:
+                raise PotentialError(
+                    f"the potential {self.name} is {value} at {text!r}",
+                    hint="a log-weight is a number below +inf; -inf rules the text out",
+                )
+        return [self.scale * value for value in values]
+
+
+def potential(
+    f: Callable[..., Any], at: str = "end", *, batched: bool = False, name: str | None = None
+) -> Potential:
+    """Return the factor exp f(x), by which targets are multiplied with `*`.
+
+    Parameters
+    ----------
+    f:
+        Maps a text to a number of nats below +inf. -inf rules the text out, at a boundary with all that begin
+        with it. It is asked once for each text in a run and must not depend on anything else.
+    at:
+        Where f may be asked of the text so far: "end" (of complete texts only), "token" (after every token),
+        "word", "line", "sentence", or a regular expression, after each of whose matches f is asked of the text up
+        to there. The target is the same for all of these.
+    batched:
+        Whether f takes a list of texts, all that are to be asked at once, and returns a list of numbers.
+    name:
+        Shown in messages.
+
+    Examples
+    --------
+    >>> shorter = potential(lambda text: -0.1 * len(text), at="word")
+    """
+    if not callable(f):
+        raise InvalidArgument(f"potential got {f!r}", hint="a function of a text that returns a number")
+    if not isinstance(at, str) or not at:
+        raise InvalidArgument(
+            f"at={at!r}", hint='"end", "token", "word", "line", "sentence" or a regular expression'
+        )
+    if at not in ("end", "token"):
+        try:
+            _pattern(at)
+        except re.error as error:
+            raise InvalidArgument(
+                f"at={at!r} is no regular expression: {error}",
+                hint='"end", "token", "word", "line", "sentence" or a regular expression',
+            ) from error
+    named = name or getattr(f, "__qualname__", None) or repr(f)
+    return Potential(Function(f), at, batched, named)
+
+
+@lru_cache(maxsize=64)
+def _pattern(at: str) -> re.Pattern[str]:
+    return re.compile(_BOUNDARIES.get(at, at))
+
+
+def _parts(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return what tells a function from others."""
+    if isinstance(function, partial):
+        return _parts(function.func), function.args, tuple(sorted(function.keywords.items()))
+    if isinstance(function, FunctionType):
+        captured = tuple(_content(cell) for cell in function.__closure__ or ())
+        return function.__code__, function.__defaults__, function.__kwdefaults__, captured
+    return (function,)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet set
+        return None
+
+
+def _few(texts: Sequence[str]) -> str:
+    return ", ".join(map(repr, texts[:3])) + (", ..." if len(texts) > 3 else "")
