@@ -31,7 +31,7 @@ class Runtime:
     def __init__(self, awrs: AWRS | None = None) -> None:
         self.sessions = Sessions()
         self.awrs = AWRS() if awrs is None else awrs
-        self.twists = Twists()
+        self.twists = Twists(self.sessions)
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
 

@@ -175,9 +175,8 @@ class Scheduler:
                     waiting.append((i, request))
                 else:
                     queue += reversed(self._handle(i, request))
-            densities = log_densities(
-                [request for _, request in waiting], self.runtime.sessions, self.runtime.twists
-            )
+            observed = [(request.target, request.value) for _, request in waiting]
+            densities = log_densities(observed, self.runtime.sessions, self.runtime.twists)
             for (i, request), log_density in zip(waiting, densities, strict=True):
                 if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
                     todo.append((i, self._guard(i, self.particles[i].fiber.answer)))

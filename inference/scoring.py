@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,26 +21,29 @@ from grammars.vocabulary import unpack
 from inference.engines.errors import NotSpellable
 from inference.experts import log_pool
 from inference.sessions import Sessions
-from inference.twists import Twists
 from inference.weights import log_sum_exp
 from ppl.compiler.normal_form import FiniteForm, TextForm, normal_form
-from ppl.fiber import Observe
 from ppl.lm import LM
-from ppl.targets import Text
+from ppl.targets import Target, Text
+
+if TYPE_CHECKING:
+    from inference.twists import Twists
 
 Ids = tuple[int, ...]
 
 
-def log_densities(requests: Sequence[Observe], sessions: Sessions, twists: Twists) -> list[float]:
-    """Return the log-density of each observed text; -inf where it has none."""
+def log_densities(
+    requests: Sequence[tuple[Target[Any], Any]], sessions: Sessions, twists: Twists
+) -> list[float]:
+    """Return the log-density of each target at a value; -inf where it has none."""
     results = [-math.inf] * len(requests)
     jobs: list[_Job] = []
-    for i, request in enumerate(requests):
-        form = normal_form(request.target)
+    for i, (target, value) in enumerate(requests):
+        form = normal_form(target)
         if isinstance(form, FiniteForm):
-            results[i] = _finite(form, request.value)
-        elif form.constraint is None or form.constraint.matches(request.value):
-            ids = _canonical(form.text.lm, request.value)
+            results[i] = _finite(form, value)
+        elif form.constraint is None or form.constraint.matches(value):
+            ids = _canonical(form.text.lm, value)
             if ids is not None and len(ids) <= form.text.max_tokens:
                 jobs += [_Job(i, form, ids, path) for path in _stop_paths(form.text)]
     counted: set[tuple[int, Ids]] = set()
@@ -51,7 +54,23 @@ def log_densities(requests: Sequence[Observe], sessions: Sessions, twists: Twist
                 ending = _log_ending(job.form.text, job.ids, job.path[:n], table)
                 results[job.request] = float(np.logaddexp(results[job.request], ending))
     for i, form in {job.request: job.form for job in jobs}.items():
-        results[i] += sum(twists.ask(potential, [requests[i].value])[0] for potential in form.potentials)
+        results[i] += sum(twists.at_end(potential, requests[i][1]) for potential in form.potentials)
+    return results
+
+
+def log_prefixes(target: Target[Any], texts: Sequence[str], sessions: Sessions) -> list[float]:
+    """Return the log-probability that a text begins with the canonical tokens of each of `texts`.
+
+    Constraints and potentials of the target are left out: it is about complete texts that they speak.
+    """
+    form = normal_form(target)
+    if isinstance(form, FiniteForm):
+        return [0.0] * len(texts)
+    spelled = [_canonical(form.text.lm, text) for text in texts]
+    jobs = [_Job(i, form, ids, ()) for i, ids in enumerate(spelled) if ids is not None]
+    results = [-math.inf] * len(texts)
+    for job, table in zip(jobs, _tables(jobs, sessions), strict=True):
+        results[job.request] = _log_written(job.ids, table)
     return results
 
 
@@ -105,8 +124,11 @@ def _log_ending(text: Text, ids: Ids, path: Ids, table: Tensor) -> float:
     if not ends:
         return -math.inf
     written = ids + path
-    steps = table[torch.arange(len(written)), torch.tensor(written, dtype=torch.long)].double().sum()
-    return float(steps + torch.logsumexp(table[len(written), ends].double(), dim=-1))
+    return _log_written(written, table) + float(torch.logsumexp(table[len(written), ends].double(), dim=-1))
+
+
+def _log_written(ids: Ids, table: Tensor) -> float:
+    return float(table[torch.arange(len(ids)), torch.tensor(ids, dtype=torch.long)].double().sum())
 
 
 def _ending_tokens(text: Text, ids: Ids, path: Ids) -> list[int]:

@@ -11,58 +11,85 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from inference.scoring import log_densities, log_prefixes
+from inference.sessions import Sessions
 from inference.text import TextState, Twist, decode_text
 from inference.weights import Floats
-from ppl.potentials import Potential
+from ppl.potentials import FunctionPotential, Potential, ScorePotential
 
 _KEPT = 1 << 16
 """Answers of a potential that are kept; all are forgotten when there are more."""
 
 
+class Question(NamedTuple):
+    """A text to ask a potential of, and whether it is complete, which only scores need to know."""
+
+    text: str
+    complete: bool
+
+
 class Twists:
     """What a run has asked of its potentials: each distinct text once, all texts of a tick together."""
 
-    def __init__(self) -> None:
-        self._known: defaultdict[Potential, dict[str, float]] = defaultdict(dict)
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
 
     def weigh(self, states: Sequence[TextState]) -> Floats:
         """Return the (n,) log-weights that the last tokens of n states add, and note them in the states."""
-        questions: defaultdict[Potential, list[tuple[int, int, str]]] = defaultdict(list)
+        questions: defaultdict[Potential, list[tuple[int, int, Question]]] = defaultdict(list)
         for i, state in enumerate(states):
             for k, potential in enumerate(state.plan.potentials):
-                text = _asked(state, potential, state.twists[k].characters)
-                if text is not None:
-                    questions[potential].append((i, k, text))
+                question = _asked(state, potential, state.twists[k].characters)
+                if question is not None:
+                    questions[potential].append((i, k, question))
         log_weights = np.zeros(len(states))
         for potential, asked in questions.items():
-            values = self.ask(potential, [text for _, _, text in asked])
-            for (i, k, text), value in zip(asked, values, strict=True):
+            values = self.ask(potential, [question for _, _, question in asked])
+            for (i, k, question), value in zip(asked, values, strict=True):
                 twists = list(states[i].twists)
                 log_weights[i] += value - twists[k].value
-                twists[k] = Twist(len(text), value)
+                twists[k] = Twist(len(question.text), value)
                 states[i].twists = tuple(twists)
         return log_weights
 
-    def ask(self, potential: Potential, texts: Sequence[str]) -> list[float]:
+    def ask(self, potential: Potential, questions: Sequence[Question]) -> list[float]:
         """Return the values of a potential, which is asked of the texts that are new."""
         known = self._known[potential]
         if len(known) > _KEPT:
             known.clear()
-        new = [text for text in dict.fromkeys(texts) if text not in known]
+        new = [question for question in dict.fromkeys(questions) if question not in known]
         if new:
-            known.update(zip(new, potential.ask(new), strict=True))
-        return [known[text] for text in texts]
+            known.update(zip(new, self._values(potential, new), strict=True))
+        return [known[question] for question in questions]
+
+    def at_end(self, potential: Potential, text: str) -> float:
+        """Return the value of a potential at one complete text."""
+        return self.ask(potential, [Question(text, complete=True)])[0]
+
+    def _values(self, potential: Potential, questions: Sequence[Question]) -> list[float]:
+        texts = [question.text for question in questions]
+        if isinstance(potential, FunctionPotential):
+            return potential.ask(texts)
+        assert isinstance(potential, ScorePotential)
+        target = potential.target
+        ends = iter(log_densities([(target, q.text) for q in questions if q.complete], self._sessions, self))
+        begun = iter(log_prefixes(target, [q.text for q in questions if not q.complete], self._sessions))
+        return potential.weighed(texts, [next(ends if q.complete else begun) for q in questions])
 
 
-def _asked(state: TextState, potential: Potential, after: int) -> str | None:
-    """Return the text that a potential is to be asked of now, None if nothing new."""
+def _asked(state: TextState, potential: Potential, after: int) -> Question | None:
+    """Return what a potential is to be asked now, None if nothing new."""
     if state.finished:
-        return decode_text(state.content)
+        return Question(decode_text(state.content), complete=True)
     if potential.at == "end":
         return None
     text = state.content.decode("utf-8", "ignore")  # a character may be half written
     boundary = potential.boundary(text, after)
-    return None if boundary is None else text[:boundary]
+    if boundary is None:
+        return None
+    return Question(text[:boundary], complete=isinstance(potential, FunctionPotential))

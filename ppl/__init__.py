@@ -17,7 +17,7 @@ from ppl.errors import (
     UnboundedTarget,
 )
 from ppl.lm import LM
-from ppl.potentials import Potential, potential
+from ppl.potentials import Potential, potential, score
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, Program, program
 from ppl.targets import Categorical, Target, guide, power_mean
@@ -48,4 +48,5 @@ __all__ = [
     "power_mean",
     "program",
     "sample",
+    "score",
 ]

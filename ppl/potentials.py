@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from types import FunctionType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ppl.errors import InvalidArgument, PotentialError
+
+if TYPE_CHECKING:
+    from ppl.targets import Target
 
 _BOUNDARIES = {
     "word": r"\S(?=\s)",
@@ -45,13 +48,21 @@ class Function:
 
 @dataclass(frozen=True)
 class Potential:
-    """A function f of texts, in nats, and the boundaries at which it is asked; made by `potential`."""
+    """A function f of texts, in nats, and the boundaries at which it is asked; see `potential` and `score`.
 
-    function: Function
+    Attributes
+    ----------
+    at:
+        "end", "token", "word", "line", "sentence", or a regular expression.
+    name:
+        Shown in messages.
+    scale:
+        What f is multiplied by.
+    """
+
     at: str
-    batched: bool
     name: str
-    scale: float = 1.0
+    scale: float = field(default=1.0, kw_only=True)
 
     def __str__(self) -> str:
         scaled = "" if self.scale == 1.0 else f"{self.scale:g}·"
@@ -64,7 +75,7 @@ class Potential:
             hint="`*` binds before `&`: write p * potential(f) & c",
         )
 
-    def scaled(self, by: float) -> Potential:
+    def scaled(self, by: float) -> Self:
         """Return the potential `by` · f."""
         return replace(self, scale=self.scale * by)
 
@@ -79,6 +90,30 @@ class Potential:
             return len(text)
         ends = [match.end() for match in _pattern(self.at).finditer(text, after) if match.end() > after]
         return ends[-1] if ends else None
+
+    def weighed(self, texts: Sequence[str], values: Sequence[float]) -> list[float]:
+        """Return the scaled values of f at texts.
+
+        Raises
+        ------
+        PotentialError
+            If one is no number below +inf.
+        """
+        for text, value in zip(texts, values, strict=True):
+            if math.isnan(value) or self.scale * value == math.inf:
+                raise PotentialError(
+                    f"the potential {self} has the value {value} at {text!r}",
+                    hint="a log-weight is a number below +inf; -inf rules the text out",
+                )
+        return [self.scale * value for value in values]
+
+
+@dataclass(frozen=True)
+class FunctionPotential(Potential):
+    """The potential of a Python function."""
+
+    function: Function
+    batched: bool = False
 
     def ask(self, texts: Sequence[str]) -> list[float]:
         """Return the scaled values of f at distinct texts.
@@ -102,18 +137,19 @@ class Potential:
                 f"the potential {self.name} returned {len(values)} values for {len(texts)} texts",
                 hint="with batched=True it gets a list of texts and returns as many numbers",
             )
-        for text, value in zip(texts, values, strict=True):
-            if math.isnan(value) or self.scale * value == math.inf:
-                raise PotentialError(
-                    f"the potential {self.name} is {value} at {text!r}",
-                    hint="a log-weight is a number below +inf; -inf rules the text out",
-                )
-        return [self.scale * value for value in values]
+        return self.weighed(texts, values)
+
+
+@dataclass(frozen=True)
+class ScorePotential(Potential):
+    """The log-density of a text under a target, as `observe` has it; inference computes it."""
+
+    target: Target[Any]
 
 
 def potential(
     f: Callable[..., Any], at: str = "end", *, batched: bool = False, name: str | None = None
-) -> Potential:
+) -> FunctionPotential:
     """Return the factor exp f(x), by which targets are multiplied with `*`.
 
     Parameters
@@ -136,20 +172,39 @@ def potential(
     """
     if not callable(f):
         raise InvalidArgument(f"potential got {f!r}", hint="a function of a text that returns a number")
+    _require_boundary(at)
+    named = name or getattr(f, "__qualname__", None) or repr(f)
+    return FunctionPotential(at, named, Function(f), batched)
+
+
+def score(target: Target[Any], at: str = "end") -> ScorePotential:
+    """Return the log-density under another target, as a potential by which targets are multiplied.
+
+    It is that of the canonical tokenization with its end, as for `observe`. So a language model with other tokens than
+    p can judge what p writes. At earlier boundaries it is the log-probability of the text so far, without an end.
+
+    Parameters
+    ----------
+    target:
+        A text, such as `lm("An advertisement: ")`, or a product or power of texts.
+    at:
+        As of `potential`. Each question evaluates the whole text so far.
+    """
+    _require_boundary(at)
+    if not hasattr(target, "__and__") or callable(target):
+        raise InvalidArgument(f"score got {target!r}", hint="a target, such as lm(prompt)")
+    return ScorePotential(at, f"log {target}", target)
+
+
+def _require_boundary(at: object) -> None:
+    hint = '"end", "token", "word", "line", "sentence" or a regular expression'
     if not isinstance(at, str) or not at:
-        raise InvalidArgument(
-            f"at={at!r}", hint='"end", "token", "word", "line", "sentence" or a regular expression'
-        )
+        raise InvalidArgument(f"at={at!r}", hint=hint)
     if at not in ("end", "token"):
         try:
             _pattern(at)
         except re.error as error:
-            raise InvalidArgument(
-                f"at={at!r} is no regular expression: {error}",
-                hint='"end", "token", "word", "line", "sentence" or a regular expression',
-            ) from error
-    named = name or getattr(f, "__qualname__", None) or repr(f)
-    return Potential(Function(f), at, batched, named)
+            raise InvalidArgument(f"at={at!r} is no regular expression: {error}", hint=hint) from error
 
 
 @lru_cache(maxsize=64)

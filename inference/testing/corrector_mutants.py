@@ -20,6 +20,7 @@ from inference.kernels import KERNELS, Proposal, corrector
 from inference.scheduler import Scheduler
 from inference.testing.mutant import mutant
 from inference.text import TextState, Twist, decode_text
+from inference.twists import Question
 from inference.weights import Floats
 from ppl.compiler.pool import Expert, Pool
 from ppl.potentials import Potential
@@ -99,7 +100,7 @@ def potential_not_divided_out() -> Iterator[None]:
 def potential_not_asked_at_the_end() -> Iterator[None]:
     original = twists._asked
 
-    def asked(state: TextState, potential: Potential, after: int) -> str | None:
+    def asked(state: TextState, potential: Potential, after: int) -> Question | None:
         if state.finished and potential.at != "end":
             return None
         return original(state, potential, after)
@@ -112,8 +113,10 @@ def potential_not_asked_at_the_end() -> Iterator[None]:
 def potential_of_the_stop() -> Iterator[None]:
     original = twists._asked
 
-    def asked(state: TextState, potential: Potential, after: int) -> str | None:
-        return decode_text(state.data) if state.finished else original(state, potential, after)
+    def asked(state: TextState, potential: Potential, after: int) -> Question | None:
+        return (
+            Question(decode_text(state.data), True) if state.finished else original(state, potential, after)
+        )
 
     with patch.object(twists, "_asked", asked):
         yield

@@ -16,6 +16,7 @@ from typing import Any
 
 from inference.engines.table import TableLM
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
+from ppl.potentials import FunctionPotential, Potential, ScorePotential
 from ppl.program import Model
 from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
 
@@ -77,11 +78,17 @@ def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
         return {key: m if target.constraint.matches(key[0]) else 0.0 for key, m in inner.items()}
     if isinstance(target, Twisted):
         inner = _masses(target.target)
-        return {key: m * math.exp(target.potential.ask([key[0]])[0]) for key, m in inner.items()}
+        return {key: m * math.exp(_potential(target.potential, key[0])) for key, m in inner.items()}
     if isinstance(target, Power):
         return {key: _power(m, target.exponent) for key, m in _masses(target.target).items()}
     if isinstance(target, Product):
-        left, right = _masses(target.left), _masses(target.right)
+        left = _masses(target.left)
+        if (
+            isinstance(target.right, Text)
+            and target.right.lm.vocabulary.tokens != _first_text(target.left).lm.vocabulary.tokens
+        ):
+            return {key: _times(m, math.exp(_log_score(target.right, key[0]))) for key, m in left.items()}
+        right = _masses(target.right)
         return {key: _times(m, right[key]) for key, m in left.items() if key in right}
     if isinstance(target, PowerMean):
         return _token_by_token(target)
@@ -92,6 +99,24 @@ def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
         return dict(total)
     assert isinstance(target, Text)
     return {(content.decode("utf-8", "replace"), ids): mass for content, ids, mass in token_sequences(target)}
+
+
+def _potential(potential: Potential, text: str) -> float:
+    if isinstance(potential, FunctionPotential):
+        return potential.ask([text])[0]
+    assert isinstance(potential, ScorePotential)
+    return potential.scale * _log_score(potential.target, text)
+
+
+def _log_score(target: Target[Any], text: str) -> float:
+    """Return the log-probability of the canonical tokens of a text and its end, under a text without stop strings."""
+    assert isinstance(target, Text)
+    assert isinstance(target.lm, TableLM)
+    ids = target.lm.encode(text)
+    if len(ids) > target.max_tokens:
+        return -math.inf
+    ended = (*ids, target.lm.vocabulary.end)
+    return sum(float(target.lm.logprobs(target.prompt, ended[:n])[token]) for n, token in enumerate(ended))
 
 
 def _token_by_token(target: PowerMean) -> dict[tuple[Any, Any], float]:
@@ -136,7 +161,7 @@ def _first_text(target: Target[Any]) -> Text:
     """Return the first text in a tree of targets, with the smallest `max_tokens` in it."""
     if isinstance(target, Text):
         return target
-    if isinstance(target, Power):
+    if isinstance(target, Power | Constrained | Twisted):
         return _first_text(target.target)
     assert isinstance(target, Product | PowerMean)
     parts = (target.left, target.right) if isinstance(target, Product) else target.targets

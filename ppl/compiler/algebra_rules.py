@@ -81,7 +81,7 @@ def _merge_experts(target: Target[Any]) -> Target[Any] | None:
         merged[expert] = merged.get(expert, 0.0) + exponent
     if any(merged[expert] == 0.0 != exponent for expert, exponent in pairs):
         return None  # p * p ** -1 is 0 where p is 0, and p ** 0 is 1
-    return _product(list(merged.items())) if len(merged) < len(pairs) else None
+    return product(list(merged.items())) if len(merged) < len(pairs) else None
 
 
 def _drop_zero(target: Target[Any]) -> Target[Any] | None:
@@ -89,12 +89,12 @@ def _drop_zero(target: Target[Any]) -> Target[Any] | None:
         return None
     pairs = factors(target)
     kept = [(expert, a) for expert, a in pairs if a != 0.0] or pairs[:1]
-    return _product(kept) if len(kept) < len(pairs) else None
+    return product(kept) if len(kept) < len(pairs) else None
 
 
 def _geometric_mean(target: Target[Any]) -> Target[Any] | None:
     if isinstance(target, PowerMean) and target.r == 0.0:
-        return _product(list(zip(target.targets, target.weights, strict=True)))
+        return product(list(zip(target.targets, target.weights, strict=True)))
     return None
 
 
@@ -131,7 +131,8 @@ def factors(target: Target[Any]) -> Factors:
     return [(target, 1.0)]
 
 
-def _product(factors: Factors) -> Target[Any]:
+def product(factors: Factors) -> Target[Any]:
+    """Return the product of experts with exponents; the inverse of `factors`."""
     first, *others = [Power(expert, a) if a != 1.0 else expert for expert, a in factors]
     product: Target[Any] = first
     for other in others:

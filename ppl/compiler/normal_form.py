@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grammars.constraint import Constraint
-from ppl.compiler.algebra_rules import factors
+from ppl.compiler.algebra_rules import factors, product
 from ppl.compiler.pool import PLAIN, Expert, Mean, Pool
 from ppl.compiler.rules import STRUCTURAL, rewrite
 from ppl.errors import InvalidArgument, UnboundedTarget
-from ppl.potentials import Potential
+from ppl.lm import LM
+from ppl.potentials import Potential, score
 from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
 
 
@@ -121,6 +122,8 @@ def _text_form(
 ) -> TextForm:
     if isinstance(base, Text):
         return TextForm(base, PLAIN, (base,), constraint, potentials, rules)
+    base, foreign = _native(base)
+    potentials += foreign
     texts: list[Text] = []
     pool = _pool(base, texts)
     first, *others = texts
@@ -128,6 +131,29 @@ def _text_form(
         _require_common(first, other, pool)
     text = replace(first, max_tokens=min(t.max_tokens for t in texts))
     return TextForm(text, pool, tuple(texts), constraint, potentials, rules)
+
+
+def _native(base: Target[Any]) -> tuple[Target[Any], tuple[Potential, ...]]:
+    """Return the product of the experts that have the first one's tokens, and the scores of the others.
+
+    A model with other tokens cannot weigh a token, but it can weigh the text that the tokens spell.
+    """
+    pairs = factors(base)
+    first = next((expert for expert, _ in pairs if isinstance(expert, Text)), None)
+    if first is None:
+        return base, ()
+    foreign = [
+        (expert, a)
+        for expert, a in pairs
+        if isinstance(expert, Text) and not _same_tokens(first.lm, expert.lm)
+    ]
+    kept = product([pair for pair in pairs if pair not in foreign])
+    return kept, tuple(score(expert, at="word").scaled(a) for expert, a in foreign)
+
+
+def _same_tokens(a: LM, b: LM) -> bool:
+    left, right = a.vocabulary, b.vocabulary
+    return left is right or (left.tokens == right.tokens and left.eos == right.eos)
 
 
 def _pool(target: Target[Any], texts: list[Text]) -> Pool:
@@ -147,11 +173,10 @@ def _pool(target: Target[Any], texts: list[Text]) -> Pool:
 
 def _require_common(first: Text, other: Text, pool: Pool) -> None:
     """Raise `InvalidArgument` unless two texts are measures over the same sequences of tokens."""
-    a, b = first.lm.vocabulary, other.lm.vocabulary
-    if a is not b and (a.tokens != b.tokens or a.eos != b.eos):
+    if not _same_tokens(first.lm, other.lm):
         raise InvalidArgument(
-            f"{first.lm.name!r} and {other.lm.name!r} have different tokens",
-            hint="let one write and the other judge: p * potential(score(q))",
+            f"{first.lm.name!r} and {other.lm.name!r} have different tokens, of which there is no power mean",
+            hint="let one write and the other judge: p * q",
         )
     if first.stop != other.stop:
         raise InvalidArgument(

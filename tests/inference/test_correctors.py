@@ -25,12 +25,14 @@ from ppl import (
     power_mean,
     program,
     sample,
+    score,
 )
 from ppl.compiler.normal_form import normal_form
 from ppl.compiler.plan import plan_text
 
 LM = TableLM.random(["a", "b"], seed=11)
 OTHER = TableLM.random(["a", "b"], seed=12)
+WIDE = TableLM.random(["a", "ab", "b", "bb"], seed=13)
 P, Q = LM("p", max_tokens=2), LM("q", max_tokens=2)
 R = OTHER("r", max_tokens=2)
 
@@ -68,6 +70,9 @@ TARGETS = {
     "reward at tokens": P**0.5 * potential(many_a, "token") & few_b,
     "two rewards": P * Q * potential(many_a, "token") * potential(no_double_a, "a"),
     "powers of rewards": (P * potential(many_a, "(?<=a)b")) ** 2,
+    "score": P * score(LM("q", max_tokens=2), at="token"),
+    "score of a model with other tokens": P * score(WIDE("w")) & few_b,
+    "product of models with other tokens": P**0.5 * WIDE("w", max_tokens=2),
     "stop": LM("s", stop="ab", max_tokens=2) ** 2
     * LM("t", stop="ab", max_tokens=2)
     * potential(many_a, "token"),
@@ -254,7 +259,8 @@ def test_what_has_no_meaning_is_refused():
         (lambda: normal_form(Categorical(["a"]) * potential(len)), "factor"),
         (lambda: normal_form(P * LM("q", stop="a")), "end alike"),
         (lambda: normal_form(guide(P, LM("q", max_tokens=3), 1)), "max_tokens"),
-        (lambda: normal_form(P * TableLM.random(["a"], seed=1)("x")), "different tokens"),
+        (lambda: normal_form(power_mean([P, WIDE("w")], 1)), "different tokens"),
+        (lambda: score(lambda text: 0.0), "a target"),
         (lambda: power_mean([], 1), "at least one"),
         (lambda: power_mean([P, Q], 1, [1, 0]), "positive"),
         (lambda: P & Regex("a") * Q, "binds before"),
