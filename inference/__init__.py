@@ -12,6 +12,7 @@ from inference.infer import infer
 from inference.methods import SMC, Enumerate, Importance, LocallyConstrained, Method, Rejection
 from inference.posterior import Posterior, Ranked, Sample, Weighted
 from inference.report import PartReport, SiteReport
+from inference.rewards import classifier
 
 __all__ = [
     "AWRS",
@@ -33,6 +34,7 @@ __all__ = [
     "Step",
     "TableLM",
     "Weighted",
+    "classifier",
     "infer",
     "load",
 ]

@@ -173,7 +173,7 @@ def potential(
     if not callable(f):
         raise InvalidArgument(f"potential got {f!r}", hint="a function of a text that returns a number")
     _require_boundary(at)
-    named = name or getattr(f, "__qualname__", None) or repr(f)
+    named = name or getattr(f, "__qualname__", None) or str(f)
     return FunctionPotential(at, named, Function(f), batched)
 
 
