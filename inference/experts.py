@@ -17,15 +17,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grammars.vocabulary import Vocabulary, unpack
+from inference.bridging import bridged
 from inference.engines.base import Context, NextTokens
 from inference.sessions import Sessions
 from inference.text import TextState
 from ppl.compiler.pool import Expert, Mean, Pool
 from ppl.errors import UnboundedTarget
 from ppl.lm import LM
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,11 @@ class Laws:
     following: NextTokens
 
 
-def next_laws(states: Sequence[TextState], sessions: Sessions) -> list[Laws]:
-    """Return the laws of the tokens that follow the states, in groups that share a tensor."""
+def next_laws(states: Sequence[TextState], sessions: Sessions, bridge: int | None = None) -> list[Laws]:
+    """Return the laws of the tokens that follow the states, in groups that share a tensor.
+
+    With `bridge`, the exponents of pools move over so many tokens (`inference.bridging`).
+    """
     asked: defaultdict[LM, list[Context]] = defaultdict(list)
     places: list[list[tuple[LM, int]]] = []
     for state in states:
@@ -58,22 +65,42 @@ def next_laws(states: Sequence[TextState], sessions: Sessions) -> list[Laws]:
         ]
         if pool.plain:
             laws.append(Laws(members, NextTokens(answers[lms[0]].logprobs, rows[0])))
+            continue
+        experts = [answers[lm].logprobs for lm in lms]
+        if bridge is None:
+            following = _pooled(pool, experts, rows, lms[0].vocabulary)
         else:
-            experts = [answers[lm].logprobs for lm in lms]
-            laws.append(Laws(members, _pooled(pool, experts, rows, lms[0].vocabulary)))
+            following = _bridged(pool, experts, rows, [states[i] for i in members], bridge)
+        laws.append(Laws(members, following))
     return laws
 
 
+def _bridged(
+    pool: Pool, experts: Sequence[Tensor], rows: Sequence[Rows], states: Sequence[TextState], length: int
+) -> NextTokens:
+    """Return a row for each state, with exponents on the way to those of the pool."""
+    vocabulary = states[0].vocabulary
+    chosen = _chosen(experts, rows)
+    terms = torch.stack([log_pool(Pool(((m, 1.0),)), chosen, vocabulary) for m, _ in pool.terms])
+    masses = bridged(pool, terms, states, length) + _ones(chosen[0], vocabulary)
+    return NextTokens(_bounded(masses, vocabulary), np.arange(len(states)))
+
+
+def _chosen(experts: Sequence[Tensor], rows: Sequence[Rows]) -> list[Tensor]:
+    """Return the rows of each expert, all on the first one's device."""
+    device = experts[0].device
+    return [
+        table[torch.from_numpy(at).to(table.device)].to(device)
+        for table, at in zip(experts, rows, strict=True)
+    ]
+
+
 def _pooled(
-    pool: Pool, experts: Sequence[Tensor], rows: Sequence[np.ndarray], vocabulary: Vocabulary
+    pool: Pool, experts: Sequence[Tensor], rows: Sequence[Rows], vocabulary: Vocabulary
 ) -> NextTokens:
     """Return the pooled rows, one for each distinct combination of the experts' rows."""
     distinct, inverse = np.unique(np.stack(rows), axis=1, return_inverse=True)
-    device = experts[0].device
-    chosen = [
-        table[torch.from_numpy(at).to(table.device)].to(device)
-        for table, at in zip(experts, distinct, strict=True)
-    ]
+    chosen = _chosen(experts, list(distinct))
     return NextTokens(log_pool(pool, chosen, vocabulary), inverse.reshape(-1).astype(np.int64))
 
 
@@ -99,7 +126,11 @@ def log_pool(pool: Pool, experts: Sequence[Tensor], vocabulary: Vocabulary) -> T
         multiplied = _ones(experts[0], vocabulary)
     if divided is None:
         return multiplied
-    masses = torch.where(multiplied == -torch.inf, -torch.inf, multiplied + divided)
+    return _bounded(torch.where(multiplied == -torch.inf, -torch.inf, multiplied + divided), vocabulary)
+
+
+def _bounded(masses: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Return the masses; raise `UnboundedTarget` if one is infinite."""
     unbounded = masses == torch.inf
     if bool(unbounded.any()):
         token = int(unbounded.nonzero()[0, 1])

@@ -22,6 +22,8 @@ class Runtime:
         One for each language model.
     awrs:
         How rejection sampling spends its checks.
+    bridge:
+        Tokens over which exponents move to those of the target, see `inference.bridging`; None: they do not.
     twists:
         What was asked of potentials.
     sites:
@@ -31,6 +33,7 @@ class Runtime:
     def __init__(self, awrs: AWRS | None = None) -> None:
         self.sessions = Sessions()
         self.awrs = AWRS() if awrs is None else awrs
+        self.bridge: int | None = None
         self.twists = Twists(self.sessions)
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}

@@ -86,7 +86,7 @@ class Scheduler:
         self.runtime.adapt()
         live = np.array(self.live, dtype=np.int64)
         states = [self._text(i) for i in live]
-        for laws in next_laws(states, self.runtime.sessions):
+        for laws in next_laws(states, self.runtime.sessions, self.runtime.bridge):
             by_kernel: defaultdict[KernelName, list[int]] = defaultdict(list)
             for row, position in enumerate(laws.members):
                 by_kernel[states[position].kernel].append(row)

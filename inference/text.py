@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Twist(NamedTuple):
     value: float = 0.0
 
 
+if TYPE_CHECKING:
+    from inference.bridging import Ahead
+
+
 @dataclass
 class TextState:
     """The state of one text site of one particle; `finished` once the end was drawn."""
@@ -46,6 +50,10 @@ class TextState:
     finished: bool = False
     twists: tuple[Twist, ...] = ()
     """For each potential what it was last asked."""
+    written: tuple[float, ...] = ()
+    """Where exponents are bridged: the log-masses that the terms of the pool gave to the tokens so far."""
+    ahead: tuple[Ahead, int] | None = None
+    """Where exponents are bridged: what the terms give to the next token, and this state's row of it."""
     _content: bytes = b""
 
     @classmethod
@@ -98,7 +106,7 @@ class TextState:
         if mask is None:
             mask = self.vocabulary.text_mask.copy()
         if self.at_limit:
-            mask &= self._terminators()
+            mask &= self.terminators()
         if self.kernel == "awrs" or self._may_end():
             end = self.vocabulary.end
             mask[end // 32] |= np.uint32(1 << (end % 32))
@@ -152,7 +160,8 @@ class TextState:
             return True
         return self.matcher.is_accepting() and self.plan.constraint.accepts(self.data)
 
-    def _terminators(self) -> Mask:
+    def terminators(self) -> Mask:
+        """Return the packed mask of the tokens that end the text with a stop string."""
         if self.scanner is None:
             return np.zeros(self.vocabulary.words, dtype=np.uint32)
         return self.scanner.terminators(self.scan)

@@ -43,11 +43,16 @@ class SMC(Method):
         Resample when ESS < ess_threshold · N; between 0 (never) and 1 (whenever weights differ).
     resampling:
         "multinomial", "stratified", "systematic", "residual" or "ssp".
+    bridge:
+        For powers, products and guidance: the exponents move from the first expert by itself to those of the target
+        over so many tokens (`inference.bridging`). It evens the weights where the target is far from its experts, and
+        changes neither the target nor the evidence. None: the exponents are those of the target from the start.
     """
 
     particles: int = 16
     ess_threshold: float = 0.5
     resampling: Scheme = "systematic"
+    bridge: int | None = None
 
     def __post_init__(self) -> None:
         require_positive("particles", self.particles)
@@ -55,11 +60,14 @@ class SMC(Method):
             raise InvalidArgument(
                 f"ess_threshold={self.ess_threshold!r}", hint="a share of N between 0 and 1"
             )
+        if self.bridge is not None:
+            require_positive("bridge", self.bridge)
         if self.resampling not in SCHEMES:
             raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the population to its end."""
+        runtime.bridge = self.bridge
         scheduler = Scheduler(model, self.particles, rng, runtime)
         try:
             scheduler.start()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from grammars import Choice, Regex, prefix_predicate
 from inference import SMC, Enumerate, Importance, LocallyConstrained, TableLM, infer
+from inference.bridging import exponents
 from inference.kernels import KERNELS
 from inference.testing import check_kernel, check_unbiased, measure, target_measure
 from inference.testing.strategies import pools, text_targets, toy_lms
@@ -108,11 +109,45 @@ def test_two_particles_that_are_resampled(name, model):
     check_unbiased(model(TARGETS[name]), SMC(2, 1.0), max_paths=1_000_000)
 
 
+BRIDGED = [
+    "sharpened",
+    "uniform",
+    "guided, masked",
+    "ensemble of products",
+    "masked and rejected",
+    "two rewards",
+    "stop",
+]
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("name", BRIDGED)
+def test_bridging_changes_neither_target_nor_evidence(name, length):
+    check_unbiased(drawn(TARGETS[name]), SMC(1, bridge=length))
+
+
+@pytest.mark.parametrize("length", [2, 3])
+@pytest.mark.parametrize("name", ["guided, masked", "stop", "geometric mixture"])
+def test_bridged_particles_that_are_resampled(name, length):
+    check_unbiased(drawn(TARGETS[name]), SMC(2, 1.0, bridge=length), max_paths=1_000_000)
+
+
+def test_exponents_move_from_the_first_expert_to_the_target():
+    pool = normal_form(guide(P, Q, 0.5)).pool
+    assert exponents(pool, 0, 4).tolist() == [1.0, 0.0]
+    assert exponents(pool, 2, 4).tolist() == [1.25, -0.25]
+    assert exponents(pool, 9, 4).tolist() == [1.5, -0.5]
+    with pytest.raises(InvalidArgument, match="bridge"):
+        SMC(2, bridge=0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_targets(data):
     target = data.draw(text_targets(data.draw(toy_lms())))
-    check_unbiased(drawn(target), data.draw(st.sampled_from([Enumerate(), Importance(1), SMC(1)])))
+    check_unbiased(
+        drawn(target), data.draw(st.sampled_from([Enumerate(), Importance(1), SMC(1), SMC(1, bridge=2)]))
+    )
 
 
 @settings(max_examples=60, deadline=None)
