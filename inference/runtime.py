@@ -58,4 +58,5 @@ class Runtime:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.twists.close()
         self.sessions.__exit__(kind, error, traceback)

@@ -155,7 +155,7 @@ class Scheduler:
         twisted = [(i, state) for i, state in written if state.plan.potentials]
         if twisted:
             with self._located(twisted[0][0]):
-                log_weights = self.runtime.twists.weigh([state for _, state in twisted])
+                log_weights = self.runtime.twists.weigh([state for _, state in twisted], self.rng)
             for (i, _), w in zip(twisted, log_weights.tolist(), strict=True):
                 self._add_weight(i, w, "a potential is -inf here")
         self._settle(

@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inference.lookahead import look_ahead
 from inference.scoring import log_densities, log_prefixes
 from inference.sessions import Sessions
 from inference.text import TextState, Twist, decode_text
 from inference.weights import Floats
 from ppl.potentials import FunctionPotential, Potential, ScorePotential
+from ppl.rng import Rng
 
 _KEPT = 1 << 16
 """Answers of a potential that are kept; all are forgotten when there are more."""
@@ -37,9 +39,10 @@ class Twists:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._rollouts = Sessions()  # of their own: the population's contexts stay in its cache
         self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
 
-    def weigh(self, states: Sequence[TextState]) -> Floats:
+    def weigh(self, states: Sequence[TextState], rng: Rng) -> Floats:
         """Return the (n,) log-weights that the last tokens of n states add, and note them in the states."""
         questions: defaultdict[Potential, list[tuple[int, int, Question]]] = defaultdict(list)
         for i, state in enumerate(states):
@@ -49,13 +52,30 @@ class Twists:
                     questions[potential].append((i, k, question))
         log_weights = np.zeros(len(states))
         for potential, asked in questions.items():
-            values = self.ask(potential, [question for _, _, question in asked])
+            values = self._answers(potential, [(states[i], question) for i, _, question in asked], rng)
             for (i, k, question), value in zip(asked, values, strict=True):
                 twists = list(states[i].twists)
                 log_weights[i] += value - twists[k].value
                 twists[k] = Twist(len(question.text), value)
                 states[i].twists = tuple(twists)
         return log_weights
+
+    def close(self) -> None:
+        """Give back the memory of lookaheads."""
+        self._rollouts.__exit__(None, None, None)
+
+    def _answers(
+        self, potential: Potential, asked: Sequence[tuple[TextState, Question]], rng: Rng
+    ) -> list[float]:
+        """Return the values of a potential for states; before the end, those of lookaheads."""
+        if not isinstance(potential, FunctionPotential) or not potential.lookahead:
+            return self.ask(potential, [question for _, question in asked])
+        ahead = [state for state, _ in asked if not state.finished]
+        drawn = iter(look_ahead(potential, ahead, self._rollouts, rng) if ahead else ())
+        return [
+            self.at_end(potential, question.text) if state.finished else next(drawn)
+            for state, question in asked
+        ]
 
     def ask(self, potential: Potential, questions: Sequence[Question]) -> list[float]:
         """Return the values of a potential, which is asked of the texts that are new."""

@@ -110,10 +110,20 @@ class Potential:
 
 @dataclass(frozen=True)
 class FunctionPotential(Potential):
-    """The potential of a Python function."""
+    """The potential of a Python function.
+
+    Attributes
+    ----------
+    batched:
+        Whether it takes a list of texts.
+    lookahead, rollouts:
+        Where `lookahead` is not 0, at a boundary the function is asked of `rollouts` continuations by so many tokens.
+    """
 
     function: Function
     batched: bool = False
+    lookahead: int = 0
+    rollouts: int = 1
 
     def ask(self, texts: Sequence[str]) -> list[float]:
         """Return the scaled values of f at distinct texts.
@@ -148,7 +158,13 @@ class ScorePotential(Potential):
 
 
 def potential(
-    f: Callable[..., Any], at: str = "end", *, batched: bool = False, name: str | None = None
+    f: Callable[..., Any],
+    at: str = "end",
+    *,
+    batched: bool = False,
+    lookahead: int = 0,
+    rollouts: int = 1,
+    name: str | None = None,
 ) -> FunctionPotential:
     """Return the factor exp f(x), by which targets are multiplied with `*`.
 
@@ -163,6 +179,10 @@ def potential(
         to there. The target is the same for all of these.
     batched:
         Whether f takes a list of texts, all that are to be asked at once, and returns a list of numbers.
+    lookahead, rollouts:
+        With a lookahead of k tokens, at a boundary f is asked of `rollouts` drawn continuations of the text so far by
+        at most k tokens of the (first) language model, and the mean of exp f is the twist there, at least exp(-10). It
+        is drawn, noted, and divided out, so that the target is the same.
     name:
         Shown in messages.
 
@@ -173,8 +193,16 @@ def potential(
     if not callable(f):
         raise InvalidArgument(f"potential got {f!r}", hint="a function of a text that returns a number")
     _require_boundary(at)
+    for given, least in ((lookahead, 0), (rollouts, 1)):
+        if not isinstance(given, int) or isinstance(given, bool) or given < least:
+            raise InvalidArgument(
+                f"potential got lookahead={lookahead!r}, rollouts={rollouts!r}",
+                hint="lookahead is an integer of at least 0, rollouts one of at least 1",
+            )
+    if lookahead and at == "end":
+        raise InvalidArgument("a lookahead at the end", hint='at="word" or another boundary before the end')
     named = name or getattr(f, "__qualname__", None) or str(f)
-    return FunctionPotential(at, named, Function(f), batched)
+    return FunctionPotential(at, named, Function(f), batched, lookahead, rollouts)
 
 
 def score(target: Target[Any], at: str = "end") -> ScorePotential:

@@ -24,6 +24,7 @@ from inference.twists import Question
 from inference.weights import Floats
 from ppl.compiler.pool import Expert, Pool
 from ppl.potentials import Potential
+from ppl.rng import Rng
 
 
 def _pooled(change: Any) -> AbstractContextManager[Any]:
@@ -86,8 +87,8 @@ def guidance_without_its_one() -> Iterator[None]:
 def potential_not_divided_out() -> Iterator[None]:
     original = twists.Twists.weigh
 
-    def weigh(self: twists.Twists, states: Sequence[TextState]) -> Floats:
-        log_weights = original(self, states)
+    def weigh(self: twists.Twists, states: Sequence[TextState], rng: Rng) -> Floats:
+        log_weights = original(self, states, rng)
         for state in states:
             state.twists = tuple(Twist(t.characters, 0.0) for t in state.twists)
         return log_weights

@@ -260,6 +260,34 @@ def test_potentials_are_asked_once_for_each_text_and_together():
     assert len(batches) <= 4
 
 
+def test_lookahead_changes_neither_target_nor_evidence():
+    far = P * potential(many_a, "token", lookahead=1)
+    check_unbiased(drawn(far), Enumerate())
+    check_unbiased(drawn(far), SMC(1))
+    few = LM("p", max_tokens=1) * potential(no_double_a, "token", lookahead=2, rollouts=1)
+    check_unbiased(drawn(few), SMC(2, 1.0), max_paths=1_000_000)
+    stopped = LM("p", max_tokens=2, stop="ab") * potential(many_a, "a", lookahead=1, rollouts=2)
+    check_unbiased(drawn(stopped), SMC(1), max_paths=1_000_000)
+
+
+def test_lookahead_sees_what_comes():
+    """After "x" good things may come, after "y" never: a look ahead tells, the text so far does not."""
+    fork = TableLM(
+        ["x", "y", "+", "-"],
+        {
+            (): [0.5, 0.5, 0, 0, 0],
+            (0,): [0, 0, 0.9, 0.1, 0],
+            (1,): [0, 0, 0, 1, 0],
+            **{(v, w): [0, 0, 0, 0, 1] for v in (0, 1) for w in (2, 3)},
+        },
+    )
+    reward = {"at": "token", "lookahead": 1, "rollouts": 4}
+    model = drawn(fork("", max_tokens=2) * potential(lambda text: 6.0 * text.count("+"), **reward))
+    posterior = infer(model, SMC(32, ess_threshold=1.0), seed=0)
+    assert posterior.steps[1].ess < 24  # the weights after the first token tell the two apart
+    assert posterior.probability(lambda text: text.startswith("x")) > 0.9
+
+
 def test_boundaries():
     lines = potential(len, at="line")
     assert lines.boundary("one\ntwo\nth", 0) == 8
@@ -302,6 +330,8 @@ def test_what_has_no_meaning_is_refused():
         (lambda: P & Regex("a") * potential(len), "binds before"),
         (lambda: potential(3), "function"),
         (lambda: potential(len, at="("), "regular expression"),
+        (lambda: potential(len, at="end", lookahead=3), "at the end"),
+        (lambda: potential(len, at="token", rollouts=0), "at least 1"),
     ]:
         with pytest.raises(InvalidArgument, match=message):
             make()
