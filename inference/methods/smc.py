@@ -65,6 +65,13 @@ class SMC(Method):
         if self.resampling not in SCHEMES:
             raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
 
+    def __repr__(self) -> str:
+        bridge = "" if self.bridge is None else f", bridge={self.bridge}"
+        return (
+            f"SMC(particles={self.particles}, ess_threshold={self.ess_threshold}, "
+            f"resampling={self.resampling!r}{bridge})"
+        )
+
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the population to its end."""
         runtime.bridge = self.bridge
