@@ -3,6 +3,7 @@
 from inference import SMC, infer, load
 """
 
+from inference.denoisers.table import TableMDM
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
@@ -33,6 +34,7 @@ __all__ = [
     "SiteReport",
     "Step",
     "TableLM",
+    "TableMDM",
     "Weighted",
     "classifier",
     "infer",

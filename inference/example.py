@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from inference.engines.base import Usage
+from inference.estimators import AWRS
 from inference.experts import next_laws
+from inference.infilling import InfillState, infill_laws
 from inference.kernels import KERNELS
 from inference.sessions import Sessions
+from inference.site import Site
 from inference.text import TextState, decode_text
-from ppl.compiler.plan import TextPlan
+from ppl.compiler.plan import InfillPlan, TextPlan
 from ppl.errors import DeadEnd
 from ppl.rng import Rng
 
@@ -29,3 +35,13 @@ def example(plan: TextPlan, rng: Rng) -> str:
                 )
             state.advance(int(tokens[0]))
     return decode_text(state.content)
+
+
+def infill_example(plan: InfillPlan, rng: Rng) -> str:
+    """Draw one text of a masked-diffusion site, with the weights left out."""
+    state: Any = InfillState.begin(plan, Site(plan, AWRS()))
+    while not state.finished:
+        (laws,) = infill_laws([state], rng, Usage())
+        tokens, _ = KERNELS[state.kernel](laws.following, [state]).draw(rng, [state])
+        state.advance(int(tokens[0]))
+    return str(state.shown)

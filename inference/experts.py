@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +40,23 @@ class Laws:
 
     members: list[int]
     following: NextTokens
+
+
+class Alphabet(NamedTuple):
+    """The tokens of a pool: which of V stand for text or an end, and how messages show one."""
+
+    keep: NDArray[np.bool_]
+    show: Callable[[int], str]
+
+
+@lru_cache(maxsize=16)
+def alphabet(vocabulary: Vocabulary) -> Alphabet:
+    """Return the text tokens of a vocabulary and its end."""
+    keep = unpack(vocabulary.text_mask, vocabulary.size).astype(np.bool_)
+    keep[vocabulary.end] = True
+    return Alphabet(
+        keep, lambda token: "the end" if token == vocabulary.end else repr(vocabulary.tokens[token])
+    )
 
 
 def next_laws(states: Sequence[TextState], sessions: Sessions, bridge: int | None = None) -> list[Laws]:
@@ -68,7 +87,7 @@ def next_laws(states: Sequence[TextState], sessions: Sessions, bridge: int | Non
             continue
         experts = [answers[lm].logprobs for lm in lms]
         if bridge is None:
-            following = _pooled(pool, experts, rows, lms[0].vocabulary)
+            following = _pooled(pool, experts, rows, alphabet(lms[0].vocabulary))
         else:
             following = _bridged(pool, experts, rows, [states[i] for i in members], bridge)
         laws.append(Laws(members, following))
@@ -79,11 +98,11 @@ def _bridged(
     pool: Pool, experts: Sequence[Tensor], rows: Sequence[Rows], states: Sequence[TextState], length: int
 ) -> NextTokens:
     """Return a row for each state, with exponents on the way to those of the pool."""
-    vocabulary = states[0].vocabulary
+    tokens = alphabet(states[0].vocabulary)
     chosen = _chosen(experts, rows)
-    terms = torch.stack([log_pool(Pool(((m, 1.0),)), chosen, vocabulary) for m, _ in pool.terms])
-    masses = bridged(pool, terms, states, length) + _ones(chosen[0], vocabulary)
-    return NextTokens(_bounded(masses, vocabulary), np.arange(len(states)))
+    terms = torch.stack([log_pool(Pool(((m, 1.0),)), chosen, tokens) for m, _ in pool.terms])
+    masses = bridged(pool, terms, states, length) + _ones(chosen[0], tokens)
+    return NextTokens(_bounded(masses, tokens), np.arange(len(states)))
 
 
 def _chosen(experts: Sequence[Tensor], rows: Sequence[Rows]) -> list[Tensor]:
@@ -95,16 +114,14 @@ def _chosen(experts: Sequence[Tensor], rows: Sequence[Rows]) -> list[Tensor]:
     ]
 
 
-def _pooled(
-    pool: Pool, experts: Sequence[Tensor], rows: Sequence[Rows], vocabulary: Vocabulary
-) -> NextTokens:
+def _pooled(pool: Pool, experts: Sequence[Tensor], rows: Sequence[Rows], tokens: Alphabet) -> NextTokens:
     """Return the pooled rows, one for each distinct combination of the experts' rows."""
     distinct, inverse = np.unique(np.stack(rows), axis=1, return_inverse=True)
     chosen = _chosen(experts, list(distinct))
-    return NextTokens(log_pool(pool, chosen, vocabulary), inverse.reshape(-1).astype(np.int64))
+    return NextTokens(log_pool(pool, chosen, tokens), inverse.reshape(-1).astype(np.int64))
 
 
-def log_pool(pool: Pool, experts: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+def log_pool(pool: Pool, experts: Sequence[Tensor], tokens: Alphabet) -> Tensor:
     """Return the (U, V) log-masses that a pool gives, from the (U, V) log-probabilities of its experts.
 
     Raises
@@ -115,7 +132,7 @@ def log_pool(pool: Pool, experts: Sequence[Tensor], vocabulary: Vocabulary) -> T
     multiplied: Tensor | None = None
     divided: Tensor | None = None
     for member, exponent in pool.terms:
-        logs = experts[member.index] if isinstance(member, Expert) else _log_mean(member, experts, vocabulary)
+        logs = experts[member.index] if isinstance(member, Expert) else _log_mean(member, experts, tokens)
         if exponent > 0.0:
             term = logs if exponent == 1.0 else logs * exponent
             multiplied = term if multiplied is None else multiplied + term
@@ -123,18 +140,17 @@ def log_pool(pool: Pool, experts: Sequence[Tensor], vocabulary: Vocabulary) -> T
             term = logs * exponent
             divided = term if divided is None else divided + term
     if multiplied is None:
-        multiplied = _ones(experts[0], vocabulary)
+        multiplied = _ones(experts[0], tokens)
     if divided is None:
         return multiplied
-    return _bounded(torch.where(multiplied == -torch.inf, -torch.inf, multiplied + divided), vocabulary)
+    return _bounded(torch.where(multiplied == -torch.inf, -torch.inf, multiplied + divided), tokens)
 
 
-def _bounded(masses: Tensor, vocabulary: Vocabulary) -> Tensor:
+def _bounded(masses: Tensor, tokens: Alphabet) -> Tensor:
     """Return the masses; raise `UnboundedTarget` if one is infinite."""
     unbounded = masses == torch.inf
     if bool(unbounded.any()):
-        token = int(unbounded.nonzero()[0, 1])
-        shown = "the end" if token == vocabulary.end else repr(vocabulary.tokens[token])
+        shown = tokens.show(int(unbounded.nonzero()[0, 1]))
         raise UnboundedTarget(
             f"a negative power of the probability of {shown}, which is 0",
             hint="the text that is divided by, as q in guide(p, q, w), must give a positive probability to "
@@ -143,8 +159,8 @@ def _bounded(masses: Tensor, vocabulary: Vocabulary) -> Tensor:
     return masses
 
 
-def _log_mean(mean: Mean, experts: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
-    parts = torch.stack([log_pool(pool, experts, vocabulary) for pool in mean.pools])
+def _log_mean(mean: Mean, experts: Sequence[Tensor], tokens: Alphabet) -> Tensor:
+    parts = torch.stack([log_pool(pool, experts, tokens) for pool in mean.pools])
     if math.isinf(mean.r):
         return parts.amax(dim=0) if mean.r > 0 else parts.amin(dim=0)
     weights = torch.tensor(mean.weights, dtype=parts.dtype, device=parts.device)[:, None, None]
@@ -153,9 +169,7 @@ def _log_mean(mean: Mean, experts: Sequence[Tensor], vocabulary: Vocabulary) -> 
     return torch.logsumexp(weights.log() + mean.r * parts, dim=0) / mean.r
 
 
-def _ones(like: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Return log 1 at every token that is text and at the end, -inf at the others."""
-    keep = unpack(vocabulary.text_mask, vocabulary.size)
-    keep[vocabulary.end] = True
-    row = torch.where(torch.from_numpy(keep).to(like.device), 0.0, -torch.inf).to(like.dtype)
+def _ones(like: Tensor, tokens: Alphabet) -> Tensor:
+    """Return log 1 at every token of the alphabet, -inf at the others."""
+    row = torch.where(torch.from_numpy(tokens.keep).to(like.device), 0.0, -torch.inf).to(like.dtype)
     return row.expand_as(like).clone()

@@ -72,7 +72,7 @@ def infer(
     seed, start = int(seed), time.perf_counter()
     with Runtime(awrs) as runtime, progress_for(progress) as shown:
         result = method.run(model, Rng(seed), runtime, shown)
-        usage = runtime.sessions.usage
+        usage = runtime.usage
         sites = reports(runtime)
     seconds, checks = time.perf_counter() - start, sum(site.checks for site in sites)
     cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, seconds, checks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inference.infilling import InfillState
 from inference.text import TextState
 from ppl.fiber import Fiber
 from ppl.trace import Address, Trace
@@ -28,7 +29,7 @@ class Particle:
     """A run that is writing a text (`text` is set), finished (`finished`, with its `value`), or dead (`death`)."""
 
     fiber: Fiber
-    text: TextState | None = None
+    text: TextState | InfillState | None = None
     value: Any = None
     finished: bool = False
     death: Death | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from inference.engines.base import Usage
 from inference.estimators import AWRS
 from inference.sessions import Sessions
 from inference.site import Site
 from inference.twists import Twists
-from ppl.compiler.plan import TextPlan
+from ppl.compiler.plan import InfillPlan, TextPlan
 from ppl.trace import Address
 
 
@@ -26,6 +27,8 @@ class Runtime:
         Tokens over which exponents move to those of the target, see `inference.bridging`; None: they do not.
     twists:
         What was asked of potentials.
+    denoising:
+        What the denoisers of masked-diffusion models have spent.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
@@ -35,17 +38,24 @@ class Runtime:
         self.awrs = AWRS() if awrs is None else awrs
         self.bridge: int | None = None
         self.twists = Twists(self.sessions)
+        self.denoising = Usage()
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
 
-    def site(self, address: Address, plan: TextPlan) -> Site:
+    def site(self, address: Address, plan: TextPlan | InfillPlan) -> Site:
         """Return what is kept for a plan at a place in the program."""
-        text = plan.text
-        key = (address, text.lm, text.stop, plan.constraint, plan.pool, len(plan.potentials))
+        base = (plan.text.lm, plan.text.stop) if isinstance(plan, TextPlan) else (plan.infill.mdm, ())
+        key = (address, *base, plan.constraint, plan.pool, len(plan.potentials))
         if key not in self.sites:
             self.sites[key] = Site(plan, self.awrs)
             self.addresses[self.sites[key]] = address
         return self.sites[key]
+
+    @property
+    def usage(self) -> Usage:
+        """What all models have spent so far."""
+        spent, denoised = self.sessions.usage, self.denoising
+        return Usage(spent.calls + denoised.calls, spent.prompt_tokens, spent.tokens + denoised.tokens)
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""

@@ -22,16 +22,18 @@ from numpy.typing import NDArray
 
 from grammars.errors import PPLError
 from inference.engines.base import NextTokens
-from inference.experts import next_laws
+from inference.experts import Laws, next_laws
+from inference.infilling import InfillState, infill_laws
 from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
 from inference.runtime import Runtime
 from inference.scoring import log_densities
 from inference.site import Site
-from inference.text import TextState, decode_text
+from inference.text import TextState
+from inference.twists import State
 from inference.weights import Floats, log_mean_exp
-from ppl.compiler.normal_form import FiniteForm, normal_form
-from ppl.compiler.plan import KernelName, plan_text
+from ppl.compiler.normal_form import FiniteForm, InfillForm, normal_form
+from ppl.compiler.plan import KernelName, plan_infill, plan_text
 from ppl.errors import InvalidArgument, ProgramError
 from ppl.fiber import Draw, Finished, Observe, Request, Weigh
 from ppl.program import Model
@@ -86,13 +88,26 @@ class Scheduler:
         self.runtime.adapt()
         live = np.array(self.live, dtype=np.int64)
         states = [self._text(i) for i in live]
-        for laws in next_laws(states, self.runtime.sessions, self.runtime.bridge):
+        for laws in self._laws(states):
             by_kernel: defaultdict[KernelName, list[int]] = defaultdict(list)
             for row, position in enumerate(laws.members):
                 by_kernel[states[position].kernel].append(row)
             members = live[laws.members]
             for kernel, rows in by_kernel.items():
                 self._weigh(kernel, laws.following, members[rows], rows)
+
+    def _laws(self, states: Sequence[State]) -> list[Laws]:
+        """Ask the language models and the denoisers; `members` are indices into `states`."""
+        texts = [i for i, state in enumerate(states) if isinstance(state, TextState)]
+        infills = [i for i, state in enumerate(states) if isinstance(state, InfillState)]
+        written = [state for state in states if isinstance(state, TextState)]
+        filled = [state for state in states if isinstance(state, InfillState)]
+        laws = next_laws(written, self.runtime.sessions, self.runtime.bridge) if written else []
+        more = infill_laws(filled, self.rng, self.runtime.denoising) if filled else []
+        return [
+            *(Laws([texts[i] for i in law.members], law.following) for law in laws),
+            *(Laws([infills[i] for i in law.members], law.following) for law in more),
+        ]
 
     @property
     def forced(self) -> bool:
@@ -122,13 +137,13 @@ class Scheduler:
 
     def draw(self) -> None:
         """Draw and write the token of each live particle, and run on those whose text is finished."""
-        written: list[tuple[int, TextState]] = []
+        written: list[tuple[int, State]] = []
         for group in self._groups:
             members = np.flatnonzero([self.particles[i].live for i in group.particles])
             if not len(members):
                 continue
             indices = group.particles[members].tolist()
-            states = [self._text(i) for i in indices]
+            states: list[Any] = [self._text(i) for i in indices]
             with self._located(indices[0]):
                 tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
             self.drawn += len(tokens)
@@ -150,7 +165,7 @@ class Scheduler:
         for particle in self.particles:
             particle.close()
 
-    def _go_on(self, written: Sequence[tuple[int, TextState]]) -> None:
+    def _go_on(self, written: Sequence[tuple[int, State]]) -> None:
         """Ask the potentials of texts that have a new token, and run on those whose text is finished."""
         twisted = [(i, state) for i, state in written if state.plan.potentials]
         if twisted:
@@ -158,6 +173,11 @@ class Scheduler:
                 log_weights = self.runtime.twists.weigh([state for _, state in twisted], self.rng)
             for (i, _), w in zip(twisted, log_weights.tolist(), strict=True):
                 self._add_weight(i, w, "a potential is -inf here")
+        for i, state in written:
+            constraint = state.plan.constraint
+            complete = isinstance(state, InfillState) and state.finished
+            if complete and constraint is not None and not constraint.matches(state.shown):
+                self._add_weight(i, -math.inf, f"the complete text violates {constraint}")
         self._settle(
             [(i, self._end_text(i, s)) for i, s in written if s.finished and self.particles[i].death is None]
         )
@@ -197,8 +217,12 @@ class Scheduler:
         if isinstance(form, FiniteForm):
             return self._choose(i, form)
         with self._located(i):
-            plan = plan_text(form)
-            particle.text = TextState.begin(plan, self.runtime.site(request.address, plan))
+            if isinstance(form, InfillForm):
+                filling = plan_infill(form)
+                particle.text = InfillState.begin(filling, self.runtime.site(request.address, filling))
+            else:
+                plan = plan_text(form)
+                particle.text = TextState.begin(plan, self.runtime.site(request.address, plan))
         return []
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
@@ -209,17 +233,17 @@ class Scheduler:
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
 
-    def _end_text(self, i: int, state: TextState) -> Request:
+    def _end_text(self, i: int, state: State) -> Request:
         particle = self.particles[i]
         particle.text = None
-        return self._guard(i, lambda: particle.fiber.answer(decode_text(state.content)))
+        return self._guard(i, lambda: particle.fiber.answer(state.shown))
 
     # Weights and deaths.
 
     def _weigh(
         self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]
     ) -> None:
-        states = [self._text(i) for i in members]
+        states: list[Any] = [self._text(i) for i in members]  # only texts have masks and checks
         with self._located(int(members[0])):
             proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
         self.log_weights[members] += proposal.log_weights
@@ -229,7 +253,7 @@ class Scheduler:
             self._kill(i, _dead_end(self._text(i)))
         self._groups.append(_Group(kernel, proposal, members))
 
-    def _tally(self, kernel: KernelName, states: Sequence[TextState], log_weights: Floats) -> None:
+    def _tally(self, kernel: KernelName, states: Sequence[State], log_weights: Floats) -> None:
         """Take note of drawn tokens, and of weights that the draws made."""
         for site, chosen in _by_site(states).items():
             site.tally.tokens += len(chosen)
@@ -237,7 +261,7 @@ class Scheduler:
             if kernel == "awrs":
                 site.tally.weigh(log_weights[chosen])
 
-    def _tally_masses(self, kernel: KernelName, states: Sequence[TextState], log_masses: Floats) -> None:
+    def _tally_masses(self, kernel: KernelName, states: Sequence[State], log_masses: Floats) -> None:
         """Take note of the masses that are weights before the draw, and of the shares that masks allow."""
         for site, chosen in _by_site(states).items():
             site.tally.weigh(log_masses[chosen])
@@ -275,12 +299,12 @@ class Scheduler:
         request = particle.fiber.pending
         assert request is not None
         assert not isinstance(request, Finished)
-        text = "" if particle.text is None else decode_text(particle.text.content)
+        text = "" if particle.text is None else particle.text.shown
         particle.death = self.last_death = Death(request.address, reason, text)
         particle.text = None
         particle.close()
 
-    def _text(self, i: int) -> TextState:
+    def _text(self, i: int) -> State:
         text = self.particles[i].text
         assert text is not None
         return text
@@ -293,18 +317,20 @@ class Scheduler:
             raise
 
 
-def _by_site(states: Sequence[TextState]) -> dict[Site, list[int]]:
+def _by_site(states: Sequence[State]) -> dict[Site, list[int]]:
     sites: defaultdict[Site, list[int]] = defaultdict(list)
     for k, state in enumerate(states):
         sites[state.site].append(k)
     return sites
 
 
-def _rejected(state: TextState) -> str:
+def _rejected(state: State) -> str:
     return f"no token that was drawn and checked may come next under {state.plan.constraint}"
 
 
-def _dead_end(state: TextState) -> str:
+def _dead_end(state: State) -> str:
+    if isinstance(state, InfillState):
+        return "no token has positive mass at the position that is filled next"
     if state.at_limit:
         return f"the text has max_tokens={state.plan.text.max_tokens} tokens and may not end there"
     return f"no token that the model gives positive probability satisfies {state.plan.constraint}"

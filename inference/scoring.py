@@ -19,10 +19,11 @@ from torch import Tensor
 from grammars.stop_scanner import START, stop_scanner
 from grammars.vocabulary import unpack
 from inference.engines.errors import NotSpellable
-from inference.experts import log_pool
+from inference.experts import alphabet, log_pool
 from inference.sessions import Sessions
 from inference.weights import log_sum_exp
-from ppl.compiler.normal_form import FiniteForm, TextForm, normal_form
+from ppl.compiler.normal_form import FiniteForm, InfillForm, TextForm, normal_form
+from ppl.errors import InvalidArgument
 from ppl.lm import LM
 from ppl.targets import Target, Text
 
@@ -39,7 +40,7 @@ def log_densities(
     results = [-math.inf] * len(requests)
     jobs: list[_Job] = []
     for i, (target, value) in enumerate(requests):
-        form = normal_form(target)
+        form = _scored(target)
         if isinstance(form, FiniteForm):
             results[i] = _finite(form, value)
         elif form.constraint is None or form.constraint.matches(value):
@@ -63,7 +64,7 @@ def log_prefixes(target: Target[Any], texts: Sequence[str], sessions: Sessions) 
 
     Constraints and potentials of the target are left out: it is about complete texts that they speak.
     """
-    form = normal_form(target)
+    form = _scored(target)
     if isinstance(form, FiniteForm):
         return [0.0] * len(texts)
     spelled = [_canonical(form.text.lm, text) for text in texts]
@@ -72,6 +73,16 @@ def log_prefixes(target: Target[Any], texts: Sequence[str], sessions: Sessions) 
     for job, table in zip(jobs, _tables(jobs, sessions), strict=True):
         results[job.request] = _log_written(job.ids, table)
     return results
+
+
+def _scored(target: Target[Any]) -> TextForm | FiniteForm:
+    form = normal_form(target)
+    if isinstance(form, InfillForm):
+        raise InvalidArgument(
+            f"the density of a text under {target} is a sum over all orders of unmasking",
+            hint="score by a language model that writes from left to right",
+        )
+    return form
 
 
 class _Job(NamedTuple):
@@ -93,8 +104,8 @@ def _tables(jobs: Sequence[_Job], sessions: Sessions) -> list[Tensor]:
     tables = []
     for job in jobs:
         experts = [next(answers[text.lm]) for text in job.form.texts]
-        vocabulary = job.form.text.lm.vocabulary
-        tables.append(experts[0] if job.form.pool.plain else log_pool(job.form.pool, experts, vocabulary))
+        tokens = alphabet(job.form.text.lm.vocabulary)
+        tables.append(experts[0] if job.form.pool.plain else log_pool(job.form.pool, experts, tokens))
     return tables
 
 

@@ -26,7 +26,7 @@ from grammars.pinned import How, Pinned
 from grammars.vocabulary import Mask, unpack
 from inference.estimators import AWRS
 from inference.weights import Floats
-from ppl.compiler.plan import TextPlan
+from ppl.compiler.plan import InfillPlan, TextPlan
 
 if TYPE_CHECKING:
     from inference.text import TextState
@@ -200,19 +200,21 @@ class Site:
     Parameters
     ----------
     plan:
-        What the compiler made of the site.
+        What the compiler made of the site. Of a masked-diffusion site nothing is enforced but at its end.
     awrs:
         How rejection sampling spends its checks.
     """
 
-    def __init__(self, plan: TextPlan, awrs: AWRS) -> None:
+    def __init__(self, plan: TextPlan | InfillPlan, awrs: AWRS) -> None:
         self.awrs = awrs
         self.tally = Tally()
-        constraint = plan.constraint
         self.shown = str(plan)
+        constraint = plan.constraint if isinstance(plan, TextPlan) else None
         flat = constraint.parts if isinstance(constraint, And) else (constraint,)
         pieces = [piece for piece in flat if piece is not None]
-        self._starts = [piece.matcher(plan.text.lm.vocabulary) for piece in pieces]
+        self._starts = [
+            piece.matcher(plan.text.lm.vocabulary) for piece in pieces if isinstance(plan, TextPlan)
+        ]
         self.parts = [_part(piece, start) for piece, start in zip(pieces, self._starts, strict=True)]
         self._order = list(range(len(pieces)))
         self._verdicts: dict[tuple[bytes, bool], bool] = {}

@@ -147,6 +147,11 @@ class TextState:
         """The text so far; once finished, without the stop string."""
         return self._content if self.finished else self.data
 
+    @property
+    def shown(self) -> str:
+        """The text so far as a str."""
+        return decode_text(self.content)
+
     def fork(self) -> TextState:
         """Return an independent copy."""
         matcher = None if self.matcher is None else self.matcher.fork()

@@ -15,13 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inference.infilling import InfillState
 from inference.lookahead import look_ahead
 from inference.scoring import log_densities, log_prefixes
 from inference.sessions import Sessions
-from inference.text import TextState, Twist, decode_text
+from inference.text import TextState, Twist
 from inference.weights import Floats
 from ppl.potentials import FunctionPotential, Potential, ScorePotential
 from ppl.rng import Rng
+
+State = TextState | InfillState
 
 _KEPT = 1 << 16
 """Answers of a potential that are kept; all are forgotten when there are more."""
@@ -42,7 +45,7 @@ class Twists:
         self._rollouts = Sessions()  # of their own: the population's contexts stay in its cache
         self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
 
-    def weigh(self, states: Sequence[TextState], rng: Rng) -> Floats:
+    def weigh(self, states: Sequence[State], rng: Rng) -> Floats:
         """Return the (n,) log-weights that the last tokens of n states add, and note them in the states."""
         questions: defaultdict[Potential, list[tuple[int, int, Question]]] = defaultdict(list)
         for i, state in enumerate(states):
@@ -65,12 +68,12 @@ class Twists:
         self._rollouts.__exit__(None, None, None)
 
     def _answers(
-        self, potential: Potential, asked: Sequence[tuple[TextState, Question]], rng: Rng
+        self, potential: Potential, asked: Sequence[tuple[State, Question]], rng: Rng
     ) -> list[float]:
         """Return the values of a potential for states; before the end, those of lookaheads."""
         if not isinstance(potential, FunctionPotential) or not potential.lookahead:
             return self.ask(potential, [question for _, question in asked])
-        ahead = [state for state, _ in asked if not state.finished]
+        ahead = [state for state, _ in asked if isinstance(state, TextState) and not state.finished]
         drawn = iter(look_ahead(potential, ahead, self._rollouts, rng) if ahead else ())
         return [
             self.at_end(potential, question.text) if state.finished else next(drawn)
@@ -102,12 +105,14 @@ class Twists:
         return potential.weighed(texts, [next(ends if q.complete else begun) for q in questions])
 
 
-def _asked(state: TextState, potential: Potential, after: int) -> Question | None:
+def _asked(state: State, potential: Potential, after: int) -> Question | None:
     """Return what a potential is to be asked now, None if nothing new."""
     if state.finished:
-        return Question(decode_text(state.content), complete=True)
+        return Question(state.shown, complete=True)
     if potential.at == "end":
         return None
+    if isinstance(state, InfillState):
+        return Question(state.guess(), complete=True)
     text = state.content.decode("utf-8", "ignore")  # a character may be half written
     boundary = potential.boundary(text, after)
     if boundary is None:

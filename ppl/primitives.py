@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, TypeVar, overload
 
 from grammars.types import constraint_of
-from ppl.compiler.normal_form import TextForm, normal_form
+from ppl.compiler.normal_form import InfillForm, TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.fiber import Draw, Observe, Weigh, current_fiber
 from ppl.lm import is_text
@@ -87,7 +87,13 @@ def observe(target: Target[T], value: T, *, name: str | None = None) -> None:
     For a `Categorical`, the probability of the value.
     """
     fiber = current_fiber("observe")
-    if isinstance(normal_form(target), TextForm) and not is_text(value):
+    form = normal_form(target)
+    if isinstance(form, InfillForm):
+        raise InvalidArgument(
+            f"observe got {target}: the density of a text is a sum over all orders of unmasking",
+            hint="observe a language model that writes from left to right",
+        )
+    if isinstance(form, TextForm) and not is_text(value):
         raise InvalidArgument(
             f"observe got {value!r} as a text of {target}",
             hint="pass a str: for JSON the text itself, as json.dumps(value) or model.model_dump_json() give it",

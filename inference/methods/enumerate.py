@@ -17,14 +17,17 @@ import torch
 
 from inference.diagnostics import Step
 from inference.errors import BudgetExceeded
+from inference.infilling import InfillState
 from inference.kernels import Proposal
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler, Todo
 from inference.text import TextState
+from inference.twists import State
 from inference.weights import effective_sample_size, log_sum_exp
 from ppl.compiler.normal_form import FiniteForm
+from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -79,6 +82,12 @@ class _Branching(Scheduler):
 
     def branch(self) -> None:
         """Replace each live particle by one copy for each token that may come next."""
+        random = [i for i in self.live if _drawn_order(self._text(i))]
+        if random:
+            raise InvalidArgument(
+                f"Enumerate on a site that is unmasked in random order: {self._text(random[0]).plan}",
+                hint="order='left_to_right' or 'confident', or another method",
+            )
         self.propose()
         moves = {
             i: self._outcomes(group.proposal, k)
@@ -108,9 +117,9 @@ class _Branching(Scheduler):
         self._require_room(len(tokens))
         return list(zip(tokens.tolist(), log_probabilities[tokens].tolist(), strict=True))
 
-    def _write(self, i: int, token: int) -> list[tuple[int, TextState]]:
+    def _write(self, i: int, token: int) -> list[tuple[int, State]]:
         state = self._text(i)
-        if state.kernel == "awrs" and not state.passes(token):
+        if isinstance(state, TextState) and state.kernel == "awrs" and not state.passes(token):
             self._add_weight(i, -np.inf, "the token failed the constraint's check")
             return []
         state.advance(token)
@@ -138,3 +147,8 @@ class _Branching(Scheduler):
                 f"enumeration would follow {paths} runs at once, max_paths={self._max_paths}",
                 hint="constrain the texts, lower max_tokens, raise max_paths, or use SMC",
             )
+
+
+def _drawn_order(state: State) -> bool:
+    """Return whether the next position is drawn at random, which is no move that could be followed here."""
+    return isinstance(state, InfillState) and state.plan.infill.order == "random" and len(state.masked) > 1

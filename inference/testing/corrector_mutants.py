@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grammars.vocabulary import Vocabulary
-from inference import experts, twists
-from inference.engines.base import NextTokens
-from inference.experts import log_pool
+from inference import experts, infilling, scheduler, twists
+from inference.engines.base import NextTokens, Usage
+from inference.experts import Alphabet, Laws, log_pool
+from inference.infilling import InfillState
 from inference.kernels import KERNELS, Proposal, corrector
 from inference.scheduler import Scheduler
 from inference.testing.mutant import mutant
 from inference.text import TextState, Twist, decode_text
 from inference.twists import Question
 from inference.weights import Floats
+from ppl.compiler.plan import InfillPlan
 from ppl.compiler.pool import Expert, Pool
 from ppl.potentials import Potential
 from ppl.rng import Rng
@@ -53,8 +54,8 @@ def corrector_normaliser_over_the_wrong_axis() -> Iterator[None]:
 
 @mutant("experts are pooled by raw scores that are off by a constant for each context")
 def pooled_raw_scores() -> Iterator[None]:
-    def pooled(pool: Pool, tables: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
-        return log_pool(pool, [table + 0.3 for table in tables], vocabulary)
+    def pooled(pool: Pool, tables: Sequence[Tensor], tokens: Alphabet) -> Tensor:
+        return log_pool(pool, [table + 0.3 for table in tables], tokens)
 
     with _pooled(pooled):
         yield
@@ -62,9 +63,9 @@ def pooled_raw_scores() -> Iterator[None]:
 
 @mutant("the end keeps its own probability, whatever the exponents")
 def end_outside_of_the_pool() -> Iterator[None]:
-    def pooled(pool: Pool, tables: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
-        masses = log_pool(pool, tables, vocabulary).clone()
-        masses[:, vocabulary.end] = tables[0][:, vocabulary.end]
+    def pooled(pool: Pool, tables: Sequence[Tensor], tokens: Alphabet) -> Tensor:
+        masses = log_pool(pool, tables, tokens).clone()
+        masses[:, -1] = tables[0][:, -1]  # of a TableLM the last token is the end
         return masses
 
     with _pooled(pooled):
@@ -73,11 +74,11 @@ def end_outside_of_the_pool() -> Iterator[None]:
 
 @mutant("guidance leaves the first expert its exponent of 1")
 def guidance_without_its_one() -> Iterator[None]:
-    def pooled(pool: Pool, tables: Sequence[Tensor], vocabulary: Vocabulary) -> Tensor:
+    def pooled(pool: Pool, tables: Sequence[Tensor], tokens: Alphabet) -> Tensor:
         terms = tuple(
             (m, a - 1.0 if pool.divides and isinstance(m, Expert) and a > 0 else a) for m, a in pool.terms
         )
-        return log_pool(Pool(terms), tables, vocabulary)
+        return log_pool(Pool(terms), tables, tokens)
 
     with _pooled(pooled):
         yield
@@ -134,4 +135,37 @@ def weights_lost_by_the_finished() -> Iterator[None]:
         original(self, kept)
 
     with patch.object(Scheduler, "select", select):
+        yield
+
+
+@mutant("masked diffusion fills the position whose drawn token is the most probable")
+def order_by_sampled_confidence() -> Iterator[None]:
+    original = infilling._choose
+
+    def choose(plan: InfillPlan, states: Sequence[InfillState], rng: Rng) -> None:
+        original(plan, states, rng)
+        for state in states:
+            assert state.ahead is not None
+            denoised, rows = state.ahead
+            masked = state.masked
+            table = denoised.tables[0][rows[0]][masked]
+            drawn = rng.categorical(table, np.arange(len(masked)))
+            likely = [float(table[i, token]) for i, token in enumerate(drawn.tolist())]
+            state.pending = (masked[int(np.argmax(likely))],)
+
+    with patch.object(infilling, "_choose", choose):
+        yield
+
+
+@mutant("masked diffusion raises the rule of the order to the power, too")
+def order_weighed() -> Iterator[None]:
+    original = infilling.infill_laws
+
+    def laws(states: Sequence[InfillState], rng: Rng, usage: Usage) -> list[Laws]:
+        return [
+            Laws(law.members, law.following._replace(logprobs=law.following.logprobs - 0.1))
+            for law in original(states, rng, usage)
+        ]
+
+    with patch.object(scheduler, "infill_laws", laws):
         yield

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from inference.engines.table import TableLM
+from inference.testing.paths import first_infill, path_masses
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
 from ppl.potentials import FunctionPotential, Potential, ScorePotential
 from ppl.program import Model
@@ -79,6 +80,8 @@ def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
     if isinstance(target, Twisted):
         inner = _masses(target.target)
         return {key: m * math.exp(_potential(target.potential, key[0])) for key, m in inner.items()}
+    if first_infill(target) is not None:
+        return dict(path_masses(target))
     if isinstance(target, Power):
         return {key: _power(m, target.exponent) for key, m in _masses(target.target).items()}
     if isinstance(target, Product):

@@ -11,6 +11,7 @@ import numpy as np
 
 from grammars.choice import Choice
 from grammars.regex import Regex
+from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
 from inference.methods import SMC, Enumerate, Importance, Rejection
@@ -23,6 +24,7 @@ from ppl.program import Model, program
 from ppl.targets import Categorical, guide
 
 LM = TableLM.random(["a", "b"], seed=5)
+MDM = TableMDM.random("ab", seed=5)
 
 
 @program
@@ -82,6 +84,12 @@ def pooled() -> str:
     return sample(LM("p", max_tokens=1) ** 0.5 * LM("r", max_tokens=1) * potential(_pleasant))
 
 
+@program
+def filled() -> str:
+    """A sharpened masked-diffusion text whose order follows what is visible."""
+    return sample(MDM(length=2, order="confident") ** 2 * potential(_pleasant, at="token"))
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -113,7 +121,7 @@ def run_suite() -> None:
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
-    for model in (corrected(), pooled()):
+    for model in (corrected(), pooled(), filled()):
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
         check_unbiased(model, SMC(2, 1.0))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ppl.compiler.rule import Rule
 from ppl.errors import InvalidArgument
+from ppl.mdm import Infill
 from ppl.targets import Constrained, Power, PowerMean, Product, Target, Text, Twisted
 
 Factors = list[tuple[Target[Any], float]]
@@ -74,7 +75,7 @@ def _merge_experts(target: Target[Any]) -> Target[Any] | None:
     if not isinstance(target, Product):
         return None
     pairs = factors(target)
-    if not all(isinstance(expert, Text | PowerMean) for expert, _ in pairs):
+    if not all(isinstance(expert, Text | Infill | PowerMean) for expert, _ in pairs):
         return None
     merged: dict[Target[Any], float] = {}
     for expert, exponent in pairs:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from grammars.errors import GrammarError
-from ppl.compiler.normal_form import FiniteForm, normal_form
-from ppl.compiler.plan import plan_text
+from ppl.compiler.normal_form import FiniteForm, InfillForm, normal_form
+from ppl.compiler.plan import InfillPlan, TextPlan, plan_infill, plan_text
 from ppl.errors import DeadEnd, ProgramError
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
 from ppl.program import Model
@@ -115,10 +115,16 @@ def _draw(request: Draw, explanation: Explanation, rng: Rng, measured: Sequence[
         reason = "drawn in proportion to its masses"
         explanation.sites.append(SiteExplanation(address, str(form), "exact", reason, repr(outcome)))
         return outcome
-    plan = plan_text(form)
+    plan = plan_infill(form) if isinstance(form, InfillForm) else plan_text(form)
     explanation.sites.append(
         SiteExplanation(address, str(form), plan.kernel, plan.reason, "", plan.rules, measured)
     )
-    outcome = form.text.lm.example(plan, rng)
+    outcome = _example(plan, rng)
     explanation.sites[-1] = replace(explanation.sites[-1], example=repr(outcome))
     return outcome
+
+
+def _example(plan: TextPlan | InfillPlan, rng: Rng) -> str:
+    if isinstance(plan, InfillPlan):
+        return plan.infill.mdm.example(plan, rng)
+    return plan.text.lm.example(plan, rng)

@@ -18,7 +18,8 @@ from ppl.compiler.pool import PLAIN, Expert, Mean, Pool
 from ppl.compiler.rules import STRUCTURAL, rewrite
 from ppl.errors import InvalidArgument, UnboundedTarget
 from ppl.lm import LM
-from ppl.potentials import Potential, score
+from ppl.mdm import Infill
+from ppl.potentials import FunctionPotential, Potential, score
 from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
 
 
@@ -59,7 +60,23 @@ class FiniteForm:
         return f"finite choice of {len(self.values)}"
 
 
-NormalForm = TextForm | FiniteForm
+@dataclass(frozen=True)
+class InfillForm:
+    """A measure over the paths of masked-diffusion models; `constraint` is None where there is none."""
+
+    pool: Pool
+    infills: tuple[Infill, ...]
+    constraint: Constraint | None
+    potentials: tuple[Potential, ...] = ()
+    rules: tuple[str, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        shown = self.pool.show(self.infills)
+        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
+        return " · ".join([shown, *map(str, self.potentials)])
+
+
+NormalForm = TextForm | InfillForm | FiniteForm
 
 
 def normal_form(target: Target[Any]) -> NormalForm:
@@ -88,6 +105,8 @@ def normal_form(target: Target[Any]) -> NormalForm:
                 hint="sample the value, then use factor(...)",
             )
         return _finite(base, constraint)
+    if kinds == {Infill}:
+        return _infill_form(base, constraint, tuple(potentials), rules)
     if kinds != {Text}:
         raise InvalidArgument(
             f"{original} cannot be sampled or observed: it has parts of {_named(kinds)}",
@@ -156,15 +175,15 @@ def _same_tokens(a: LM, b: LM) -> bool:
     return left is right or (left.tokens == right.tokens and left.eos == right.eos)
 
 
-def _pool(target: Target[Any], texts: list[Text]) -> Pool:
-    """Return the pool of a product of powers; its texts are added to `texts`, each once."""
+def _pool(target: Target[Any], texts: list[Any]) -> Pool:
+    """Return the pool of a product of powers; its experts are added to `texts`, each once."""
     if isinstance(target, Product):
         return Pool(_pool(target.left, texts).terms + _pool(target.right, texts).terms)
     expert, exponent = (target.target, target.exponent) if isinstance(target, Power) else (target, 1.0)
     if isinstance(expert, PowerMean):
         pools = tuple(_pool(part, texts) for part in expert.targets)
         return Pool(((Mean(pools, expert.r, expert.weights), exponent),))
-    assert isinstance(expert, Text)
+    assert isinstance(expert, Text | Infill)
     same = [i for i, text in enumerate(texts) if text == expert]
     if not same:
         texts.append(expert)
@@ -188,6 +207,43 @@ def _require_common(first: Text, other: Text, pool: Pool) -> None:
             f"a quotient of texts with max_tokens={first.max_tokens} and max_tokens={other.max_tokens}",
             hint="longer texts would be divided by 0: pass the same `max_tokens` to each",
         )
+
+
+# Masked diffusion.
+
+
+def _infill_form(
+    base: Target[Any],
+    constraint: Constraint | None,
+    potentials: tuple[Potential, ...],
+    rules: tuple[str, ...],
+) -> InfillForm:
+    infills: list[Infill] = []
+    pool = _pool(base, infills)
+    first, *others = infills
+    for other in others:
+        if first.mdm.size != other.mdm.size or first.mdm.mask != other.mdm.mask:
+            raise InvalidArgument(
+                f"{first.mdm.name!r} and {other.mdm.name!r} have different tokens",
+                hint="the experts of a product fill the same positions with the same tokens",
+            )
+        if len(first.masked) != len(other.masked):
+            raise InvalidArgument(
+                f"{first} and {other} have different numbers of masked positions",
+                hint="the experts of a product fill the same positions: pass equal lengths",
+            )
+        if (first.order, first.per_step) != (other.order, other.per_step):
+            raise InvalidArgument(
+                f"{first} and {other} are unmasked in different orders",
+                hint="pass the same order and per_step",
+            )
+    for p in potentials:
+        if not isinstance(p, FunctionPotential) or p.lookahead or p.at not in ("end", "token"):
+            raise InvalidArgument(
+                f"{p} on a masked-diffusion model",
+                hint='a function asked at="end", or at="token" after each step',
+            )
+    return InfillForm(pool, tuple(infills), constraint, potentials, rules)
 
 
 # Finite distributions.

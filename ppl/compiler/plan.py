@@ -30,9 +30,10 @@ from grammars.constraint import Constraint
 from grammars.pinned import Pinned
 from grammars.satisfiability import check_satisfiable
 from grammars.vocabulary import Vocabulary
-from ppl.compiler.normal_form import TextForm
+from ppl.compiler.normal_form import InfillForm, TextForm
 from ppl.compiler.pool import PLAIN, Pool
 from ppl.compiler.rules import rewrite
+from ppl.mdm import Infill
 from ppl.potentials import Potential
 from ppl.targets import Constrained, Target, Text
 
@@ -60,6 +61,45 @@ class TextPlan:
         shown = self.pool.show(self.texts or (self.text,))
         shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
         return " · ".join([shown, *map(str, self.potentials)])
+
+
+@dataclass(frozen=True)
+class InfillPlan:
+    """How positions of a masked-diffusion model are unmasked."""
+
+    infill: Infill
+    """The first expert, whose visible tokens decide on the order."""
+    infills: tuple[Infill, ...]
+    pool: Pool
+    constraint: Constraint | None
+    potentials: tuple[Potential, ...]
+    rules: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def kernel(self) -> KernelName:
+        """The kernel of every move."""
+        return "direct" if self.pool.plain else "corrector"
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        drawn = (
+            "each token from the denoiser's own distribution, with weight 1"
+            if self.pool.plain
+            else "each token in proportion to the mass that the experts give, whose sum is the weight"
+        )
+        checked = "" if self.constraint is None else "; the constraint is checked on the complete text"
+        return f"positions {self.infill.order}, {drawn}{checked}"
+
+    def __str__(self) -> str:
+        shown = self.pool.show(self.infills)
+        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
+        return " · ".join([shown, *map(str, self.potentials)])
+
+
+def plan_infill(form: InfillForm) -> InfillPlan:
+    """Return the plan of a masked-diffusion site."""
+    return InfillPlan(form.infills[0], form.infills, form.pool, form.constraint, form.potentials, form.rules)
 
 
 @dataclass(frozen=True)

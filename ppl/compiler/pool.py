@@ -8,9 +8,8 @@ Reference: Genest and Zidek (1986), *Combining probability distributions*.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from ppl.targets import Text
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Pool:
             a < 0.0 or (isinstance(m, Mean) and any(p.divides for p in m.pools)) for m, a in self.terms
         )
 
-    def show(self, texts: tuple[Text, ...]) -> str:
+    def show(self, texts: Sequence[object]) -> str:
         """Return the pool with its texts written out."""
         return " · ".join(_power(_show(m, texts), a) for m, a in self.terms)
 
@@ -55,7 +54,7 @@ class Pool:
 PLAIN = Pool(((Expert(0), 1.0),))
 
 
-def _show(expert: Expert | Mean, texts: tuple[Text, ...]) -> str:
+def _show(expert: Expert | Mean, texts: Sequence[object]) -> str:
     if isinstance(expert, Expert):
         return str(texts[expert.index])
     parts = ", ".join(pool.show(texts) for pool in expert.pools)

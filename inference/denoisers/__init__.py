@@ -1,0 +1,1 @@
+"""Denoisers: masked-diffusion language models that can compute."""
