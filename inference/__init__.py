@@ -4,6 +4,8 @@ from inference import SMC, infer, load
 """
 
 from inference.denoisers.table import TableMDM
+from inference.denoisers.trained import TrainedMDM
+from inference.denoisers.transformers import load_mdm
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
@@ -35,8 +37,10 @@ __all__ = [
     "Step",
     "TableLM",
     "TableMDM",
+    "TrainedMDM",
     "Weighted",
     "classifier",
     "infer",
     "load",
+    "load_mdm",
 ]

@@ -23,3 +23,24 @@ def test_example(name, capsys):
     example = importlib.import_module(f"examples.{name}")
     example.main(particles=PARTICLES[name])
     assert re.search(PRINTS[name], capsys.readouterr().out)
+
+
+def test_diffusion(capsys, tmp_path, monkeypatch):
+    """Of a few small molecules, learned by heart, the one with the best QED is found."""
+    pytest.importorskip("rdkit")
+    example = importlib.import_module("examples.diffusion")
+    train = example.TrainedMDM.train
+    small = {"width": 32, "layers": 2, "heads": 2, "batch": 32}
+    monkeypatch.setattr(
+        example.TrainedMDM, "train", lambda texts, **options: train(texts, **options, **small)
+    )
+    file, figure = tmp_path / "molecules.jsonl", tmp_path / "qed.svg"
+    molecules = ["CCO", "CC(=O)Nc1ccccc1", "c1ccncc1", "CCCl"] * 4
+    file.write_text("\n".join(f'{{"smiles": "{smiles}"}}' for smiles in molecules))
+    example.main(str(file), str(figure), steps=500, particles=200)
+    printed = capsys.readouterr().out
+    means = [float(mean) for mean in re.findall(r"mean QED (\d\.\d+)", printed)]
+    assert len(means) == 4
+    assert means[3] > means[0] + 0.05
+    assert printed.rstrip().endswith("best CC(=O)Nc1ccccc1")
+    assert figure.read_text().startswith("<?xml")
