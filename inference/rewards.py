@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from inference.engines.errors import ModelDamaged, ModelNotFound, UnsupportedModel
-from inference.engines.progress_bars import without_progress_bars
+from inference.engines.pretrained import pretrained
 from ppl.errors import InvalidArgument
 
 BATCH = 64
@@ -86,40 +84,21 @@ def classifier(
     --------
     >>> friendly = potential(classifier("./sentiment", "POSITIVE"), at="sentence", batched=True)  # doctest: +SKIP
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    name = os.fspath(name)
-    local = Path(name).expanduser().is_dir()
-    source = str(Path(name).expanduser()) if local else name
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
-    try:
-        with without_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                source, output_loading_info=True, **options
-            )
-    except OSError as error:
-        raise ModelNotFound(
-            f"no sequence classifier {name!r}: {str(error).splitlines()[0]}",
-            hint="pass a directory that save_pretrained has written, or a Hugging Face id",
-        ) from error
-    except ValueError as error:
-        raise UnsupportedModel(
-            f"{name!r} is no sequence classifier: {str(error).splitlines()[0]}",
-            hint="a model for sequence classification",
-        ) from error
-    if missing := info["missing_keys"]:
-        raise ModelDamaged(
-            f"the files of {name!r} lack {len(missing)} weights, {min(missing)} first",
-            hint="a language model has no classification head: it must be trained first",
-        )
-    if (
-        tokenizer.pad_token is None
-    ):  # as in reward models made of decoders, which are told where a text ends by it
+    model, tokenizer = pretrained(
+        AutoModelForSequenceClassification,
+        name,
+        revision,
+        kind="sequence classifier",
+        example="a model that was trained for sequence classification",
+    )
+    if tokenizer.pad_token is None:  # reward models made of decoders are told by it where a text ends
         tokenizer.pad_token = tokenizer.eos_token
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    return Classifier(name, label, model.eval().to(device), tokenizer, _index(name, label, model.config))
+    shown = os.fspath(name)
+    return Classifier(shown, label, model.eval().to(device), tokenizer, _index(shown, label, model.config))
 
 
 def _index(name: str, label: str | None, config: Any) -> int:

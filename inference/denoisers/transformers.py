@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from torch import Tensor
 
 from inference.denoisers.base import Denoiser
 from inference.engines.base import check_numbers
-from inference.engines.errors import ModelDamaged, ModelNotFound, PromptTooLong, UnsupportedModel
+from inference.engines.errors import PromptTooLong, UnsupportedModel
 from inference.engines.packed import pack
-from inference.engines.progress_bars import without_progress_bars
+from inference.engines.pretrained import pretrained
 from inference.weights import log_masses
 
 BATCH_TOKENS = 8192
@@ -112,31 +111,11 @@ def load_mdm(
     ModelNotFound, ModelDamaged, UnsupportedModel
         If it cannot be loaded, or is no masked language model.
     """
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
+    from transformers import AutoModelForMaskedLM
 
-    name = os.fspath(name)
-    local = Path(name).expanduser().is_dir()
-    source = str(Path(name).expanduser()) if local else name
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False, "local_files_only": local}
-    try:
-        with without_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model, info = AutoModelForMaskedLM.from_pretrained(source, output_loading_info=True, **options)
-    except OSError as error:
-        raise ModelNotFound(
-            f"no masked language model {name!r}: {str(error).splitlines()[0]}",
-            hint="pass a directory that save_pretrained has written, or a Hugging Face id",
-        ) from error
-    except ValueError as error:
-        raise UnsupportedModel(
-            f"{name!r} is no masked language model: {str(error).splitlines()[0]}",
-            hint="a model such as BERT; for GPT-like models use load",
-        ) from error
-    if missing := info["missing_keys"]:
-        raise ModelDamaged(
-            f"the files of {name!r} lack {len(missing)} weights, {min(missing)} first",
-            hint="a model without a head for masked language modelling cannot denoise",
-        )
-    mdm = TransformersMDM(model.to(device), tokenizer, name=name)
+    model, tokenizer = pretrained(
+        AutoModelForMaskedLM, name, revision, kind="masked language model", example="a model such as BERT"
+    )
+    mdm = TransformersMDM(model.to(device), tokenizer, name=os.fspath(name))
     pack(model)
     return mdm

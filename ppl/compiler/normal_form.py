@@ -14,7 +14,7 @@ from typing import Any
 
 from grammars.constraint import Constraint
 from ppl.compiler.algebra_rules import factors, product
-from ppl.compiler.pool import PLAIN, Expert, Mean, Pool
+from ppl.compiler.pool import PLAIN, Expert, Mean, Pool, show_form
 from ppl.compiler.rules import STRUCTURAL, rewrite
 from ppl.errors import InvalidArgument, UnboundedTarget
 from ppl.lm import LM
@@ -44,9 +44,7 @@ class TextForm:
     """Names of the rewrite rules that led here."""
 
     def __str__(self) -> str:
-        shown = self.pool.show(self.texts)
-        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
-        return " · ".join([shown, *map(str, self.potentials)])
+        return show_form(self.pool, self.texts, self.constraint, self.potentials)
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ class InfillForm:
     rules: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
-        shown = self.pool.show(self.infills)
-        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
-        return " · ".join([shown, *map(str, self.potentials)])
+        return show_form(self.pool, self.infills, self.constraint, self.potentials)
 
 
 NormalForm = TextForm | InfillForm | FiniteForm

@@ -31,7 +31,7 @@ from grammars.pinned import Pinned
 from grammars.satisfiability import check_satisfiable
 from grammars.vocabulary import Vocabulary
 from ppl.compiler.normal_form import InfillForm, TextForm
-from ppl.compiler.pool import PLAIN, Pool
+from ppl.compiler.pool import PLAIN, Pool, show_form
 from ppl.compiler.rules import rewrite
 from ppl.mdm import Infill
 from ppl.potentials import Potential
@@ -58,9 +58,7 @@ class TextPlan:
     """Names of the rewrite rules that were applied."""
 
     def __str__(self) -> str:
-        shown = self.pool.show(self.texts or (self.text,))
-        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
-        return " · ".join([shown, *map(str, self.potentials)])
+        return show_form(self.pool, self.texts or (self.text,), self.constraint, self.potentials)
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,7 @@ class InfillPlan:
         return f"positions {self.infill.order}, {drawn}{checked}"
 
     def __str__(self) -> str:
-        shown = self.pool.show(self.infills)
-        shown = shown if self.constraint is None else f"{shown} & {self.constraint}"
-        return " · ".join([shown, *map(str, self.potentials)])
+        return show_form(self.pool, self.infills, self.constraint, self.potentials)
 
 
 def plan_infill(form: InfillForm) -> InfillPlan:

@@ -51,6 +51,14 @@ class Pool:
         return " · ".join(_power(_show(m, texts), a) for m, a in self.terms)
 
 
+def show_form(
+    pool: Pool, texts: Sequence[object], constraint: object | None, potentials: Sequence[object]
+) -> str:
+    """Return a normal form as it is shown: the pool, the constraint, the potentials."""
+    shown = pool.show(texts) if constraint is None else f"{pool.show(texts)} & {constraint}"
+    return " · ".join([shown, *map(str, potentials)])
+
+
 PLAIN = Pool(((Expert(0), 1.0),))
 
 
