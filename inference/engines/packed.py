@@ -24,6 +24,12 @@ class PackedLinear(nn.Module):
         # No buffer: there is no way to save or to move a tensor in blocks.
         self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
 
+    @property
+    def weight(self) -> Tensor:
+        """A plain copy of W, (out_features, in_features)."""
+        plain: Tensor = self._packed.to_dense()
+        return plain
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the (..., out_features) product for (..., in_features) rows."""
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")

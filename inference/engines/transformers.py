@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from grammars.vocabulary import Vocabulary
@@ -11,6 +13,7 @@ from inference.engines.base import Engine, TextSoftmax
 from inference.engines.errors import NoChatTemplate, UnsupportedModel
 from inference.engines.forward import Forward
 from inference.engines.kv_cache import attention_windows
+from inference.engines.lora import with_adapter
 from inference.engines.token_bytes import TokenBytes
 from inference.engines.transformers_session import TransformersSession
 from ppl.errors import InvalidArgument
@@ -98,6 +101,22 @@ class TransformersEngine(Engine):
             If the chat format does not take these messages.
         """
         return self._render(tuple(tuple(message.items()) for message in messages))
+
+    def adapter(self, path: str | os.PathLike[str]) -> TransformersEngine:
+        """Return this model with a LoRA adapter: another expert, which shares the weights that the adapter leaves.
+
+        Parameters
+        ----------
+        path:
+            A directory that `save_pretrained` of the package `peft` has written.
+
+        Raises
+        ------
+        ModelNotFound, ModelDamaged, UnsupportedModel
+            If it cannot be read, does not fit this model, or is another kind of adapter.
+        """
+        model = with_adapter(self.forward.model, path)
+        return TransformersEngine(model, self._tokenizer, name=f"{self.name}+{Path(path).name}")
 
     def session(self) -> TransformersSession:
         """Return a fresh session."""
