@@ -5,9 +5,9 @@
 1. **Law.** Texts whose support can be enumerated: the numbers from 0 to 199, as SmolLM2 continues a prompt. Its
    next-token probabilities along all of them are recorded once; then many independent runs with N particles are made
    on the record. Reported is the total variation distance between the exact target and the law of a draw from the
-   posterior of N particles, the mean over the runs. With N = 1 a weight means nothing, so this is the uncorrected
-   sampler. The distance falls as 1/N, down to what the finite number of runs can resolve, which is reported as
-   `resolution`: the distance that as many exact draws would have.
+   posterior of N particles, the mean over the runs. With N = 1 a weight means nothing: that is the uncorrected sampler,
+   of which one run with all the particles is made. The distance falls as 1/N, down to what so many particles can
+   resolve, which is reported as `resolution`: the distance that as many exact draws would have.
 2. **Longer texts.** The mean log-mass that the target gives to the samples' tokens, per text, corrected and not.
 3. **Cost.** Seconds per token of the target relative to one expert by itself, with as many particles; for products
    also relative to the time of the experts' forward passes.
@@ -80,9 +80,10 @@ def recorded(lm: TransformersEngine) -> TableLM:
 def distance(exact: dict[str, float], target: Target[str], particles: int, draws: int) -> float:
     """Return the total variation distance between a law and the mean posterior of runs with N particles."""
     law = dict.fromkeys(NUMBERS, 0.0)
+    method: Method = LocallyConstrained(draws) if particles == 1 else SMC(particles)
     runs = 0
-    for seed in range(draws // particles):
-        posterior = infer(text(target), SMC(particles), seed=seed, progress=False)
+    for seed in range(1 if particles == 1 else draws // particles):
+        posterior = infer(text(target), method, seed=seed, progress=False)
         runs += bool(len(posterior))
         for value, weight in posterior.top(len(NUMBERS)) if len(posterior) else ():
             law[value] += weight
@@ -173,10 +174,8 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
-    parser.add_argument(
-        "--draws", type=int, default=16384, help="particles of all runs together, for the law"
-    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--draws", type=int, default=8192, help="particles of all runs together, for the law")
     parser.add_argument("--particles", type=int, default=32, help="for longer texts and cost")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=5)

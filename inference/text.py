@@ -93,6 +93,13 @@ class TextState:
         return "masked" if self.matcher.mask_is_exact else "awrs"
 
     @property
+    def unmasked(self) -> bool:
+        """Whether nothing is masked, and the law of the next token is normalised: all is left to checks."""
+        if self.at_limit or not self.plan.pool.plain:
+            return False
+        return self.matcher is None or self.matcher.mask() is None
+
+    @property
     def key(self) -> tuple[Hashable, ...]:
         """What `allowed` depends on: texts with equal keys have equal masks."""
         return id(self.site), self.at_limit, self.data

@@ -53,6 +53,8 @@ class _RejectionProposal(Proposal):
 
 def awrs(following: NextTokens, states: Sequence[TextState]) -> Proposal:
     """Propose from the masked part of the constraint and leave the rest to rejection sampling."""
+    if all(state.unmasked for state in states):  # no mask to apply, and no mass to sum: it is 1
+        return _RejectionProposal(following.logprobs, following.rows, np.zeros(len(states)))
     proposal = masked(following, states)
     return _RejectionProposal(proposal.numerators, proposal.rows, proposal.log_weights)
 

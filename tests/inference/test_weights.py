@@ -25,6 +25,18 @@ def test_float32_rows_over_a_large_vocabulary_are_normalised():
     assert log_masses(logprobs).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("size", [1, 255, 256, 1000, 49_152])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_log_masses_are_those_of_float64(size, dtype):
+    torch.manual_seed(size)
+    rows = (3.0 * torch.randn(4, 3, size, dtype=torch.float64)).to(dtype)
+    rows[0, 0, size // 2 :] = -math.inf
+    error = log_masses(rows) - rows.double().logsumexp(-1)
+    assert error.nan_to_num(0.0).abs().max() < 2e-7
+    assert abs(error.nan_to_num(0.0).mean()) < 5e-8
+    assert log_masses(rows).dtype == torch.float64
+
+
 def test_log_masses_of_nothing_and_of_a_part():
     rows = torch.tensor([[-math.inf, -math.inf], [math.log(0.25), -math.inf]])
     assert log_masses(rows).tolist()[0] == -math.inf
