@@ -12,7 +12,15 @@ from inference.engines.table import TableLM
 from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
 from inference.estimators import AWRS
 from inference.infer import infer
-from inference.methods import SMC, Enumerate, Importance, LocallyConstrained, Method, Rejection
+from inference.methods import (
+    SMC,
+    Enumerate,
+    Importance,
+    LocallyConstrained,
+    Method,
+    Rejection,
+    TemperedSMC,
+)
 from inference.posterior import Posterior, Ranked, Sample, Weighted
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
@@ -37,6 +45,7 @@ __all__ = [
     "Step",
     "TableLM",
     "TableMDM",
+    "TemperedSMC",
     "TrainedMDM",
     "Weighted",
     "classifier",

@@ -6,5 +6,6 @@ from inference.methods.importance import Importance
 from inference.methods.local import LocallyConstrained
 from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
+from inference.methods.tempered import TemperedSMC
 
-__all__ = ["SMC", "Enumerate", "Importance", "LocallyConstrained", "Method", "Rejection"]
+__all__ = ["SMC", "Enumerate", "Importance", "LocallyConstrained", "Method", "Rejection", "TemperedSMC"]
