@@ -260,6 +260,15 @@ def test_potentials_are_asked_once_for_each_text_and_together():
     assert len(batches) <= 4
 
 
+def test_all_prompts_of_a_model_are_one_batch_and_equal_contexts_are_asked_once():
+    cost = infer(drawn(LM("p", max_tokens=6) * LM("q", max_tokens=6) & Regex("[ab]{6}")), SMC(8), seed=0).cost
+    assert cost.lm_calls == 7
+    assert cost.tokens == 8 * 7
+    twice = infer(drawn(P * potential(many_a) * P), Importance(4), seed=0).cost
+    once = infer(drawn(P**2 * potential(many_a)), Importance(4), seed=0).cost
+    assert twice.lm_tokens == once.lm_tokens
+
+
 def test_lookahead_changes_neither_target_nor_evidence():
     far = P * potential(many_a, "token", lookahead=1)
     check_unbiased(drawn(far), Enumerate())
