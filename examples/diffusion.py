@@ -51,7 +51,7 @@ def trained(file: Path, steps: int) -> TrainedMDM:
     return TrainedMDM.train(texts, pattern=SMILES_TOKENS, steps=steps, report=report)
 
 
-def main(smiles: str, figure: str, steps: int = 2500, particles: int = 128) -> None:
+def main(smiles: str, figure: str, steps: int = 1500, particles: int = 128) -> None:
     mdm = trained(Path(smiles), steps)
     p, proper = mdm(length=mdm.length), potential(valid)
     runs = {
