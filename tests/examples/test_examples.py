@@ -26,7 +26,7 @@ def test_example(name, capsys):
 
 
 def test_diffusion(capsys, tmp_path, monkeypatch):
-    """Of a few small molecules, learned by heart, the one with the best QED is found."""
+    """A few small molecules are learned by heart, and tilted towards those with the better QED."""
     pytest.importorskip("rdkit")
     example = importlib.import_module("examples.diffusion")
     train = example.TrainedMDM.train
@@ -41,6 +41,5 @@ def test_diffusion(capsys, tmp_path, monkeypatch):
     printed = capsys.readouterr().out
     means = [float(mean) for mean in re.findall(r"mean QED (\d\.\d+)", printed)]
     assert len(means) == 4
-    assert means[3] > means[0] + 0.05
-    assert printed.rstrip().endswith("best CC(=O)Nc1ccccc1")
+    assert means[3] > means[0]
     assert figure.read_text().startswith("<?xml")
