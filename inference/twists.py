@@ -9,6 +9,7 @@ models via twisted sequential Monte Carlo*.
 
 from __future__ import annotations
 
+import codecs
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,6 +29,10 @@ State = TextState | InfillState
 
 _KEPT = 1 << 16
 """Answers of a potential that are kept; all are forgotten when there are more."""
+
+
+_DOUBT = -10.0
+"""Nats that a twist of 0 costs where the complete text may yet have weight: a twist must not rule it out."""
 
 
 class Question(NamedTuple):
@@ -58,6 +63,8 @@ class Twists:
             values = self._answers(potential, [(states[i], question) for i, _, question in asked], rng)
             for (i, k, question), value in zip(asked, values, strict=True):
                 twists = list(states[i].twists)
+                if value == -np.inf and not _final(states[i], potential):
+                    value = twists[k].value + _DOUBT
                 log_weights[i] += value - twists[k].value
                 twists[k] = Twist(len(question.text), value)
                 states[i].twists = tuple(twists)
@@ -113,8 +120,32 @@ def _asked(state: State, potential: Potential, after: int) -> Question | None:
         return None
     if isinstance(state, InfillState):
         return Question(state.guess(), complete=True)
-    text = state.content.decode("utf-8", "ignore")  # a character may be half written
+    text = _certain(state)
     boundary = potential.boundary(text, after)
     if boundary is None:
         return None
     return Question(text[:boundary], complete=isinstance(potential, FunctionPotential))
+
+
+def _final(state: State, potential: Potential) -> bool:
+    """Return whether a value of -inf holds for every text that may come of this one.
+
+    So it is with functions of what is written, which say so; not with guesses of what will be, nor with scores, since
+    longer texts have other canonical tokens.
+    """
+    return state.finished or (isinstance(state, TextState) and isinstance(potential, FunctionPotential))
+
+
+def _certain(state: TextState) -> str:
+    """Return the characters that are part of the text, whatever follows.
+
+    A character may be half written, and what looks like the beginning of a stop string may become one.
+    """
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(state.content)
+    stops = state.plan.text.stop
+    begun = (n for n in range(max(map(len, stops), default=1) - 1, 0, -1) if _begins(text[-n:], n, stops))
+    return text[: len(text) - next(begun, 0)]
+
+
+def _begins(end: str, length: int, stops: Sequence[str]) -> bool:
+    return len(end) == length and any(len(stop) > length and stop.startswith(end) for stop in stops)

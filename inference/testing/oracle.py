@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
+from inference.engines.errors import NotSpellable
 from inference.engines.table import TableLM
 from inference.testing.paths import first_infill, path_masses
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
@@ -115,7 +116,10 @@ def _log_score(target: Target[Any], text: str) -> float:
     """Return the log-probability of the canonical tokens of a text and its end, under a text without stop strings."""
     assert isinstance(target, Text)
     assert isinstance(target.lm, TableLM)
-    ids = target.lm.encode(text)
+    try:
+        ids = target.lm.encode(text)
+    except NotSpellable:
+        return -math.inf
     if len(ids) > target.max_tokens:
         return -math.inf
     ended = (*ids, target.lm.vocabulary.end)

@@ -297,6 +297,23 @@ def test_lookahead_sees_what_comes():
     assert posterior.probability(lambda text: text.startswith("x")) > 0.9
 
 
+def test_the_beginning_of_a_stop_string_is_not_yet_text():
+    target = LM("p", max_tokens=3, stop="ab") * potential(
+        lambda t: -math.inf if "a" in t else 0.1, at="token"
+    )
+    check_unbiased(drawn(target), Enumerate())
+    check_unbiased(drawn(target), SMC(1))
+
+
+def test_an_early_score_of_zero_does_not_rule_out_what_comes():
+    """The judge never writes "a" by itself, but "ab" in one token."""
+    judge = TableLM(["a", "ab"], lambda prompt, ids: [0.0, 0.5, 0.5])
+    check_unbiased(
+        drawn(LM("p", max_tokens=3) * score(judge("", max_tokens=3), at="token") & Regex("(ab)*")),
+        Enumerate(),
+    )
+
+
 def test_boundaries():
     lines = potential(len, at="line")
     assert lines.boundary("one\ntwo\nth", 0) == 8

@@ -77,6 +77,19 @@ def test_random_order_with_two_particles():
     check_unbiased(drawn(p**2 * potential(many_a, at="token")), SMC(2, 1.0), max_paths=1_000_000)
 
 
+def test_a_guess_that_is_ruled_out_does_not_rule_out_what_comes():
+    """The best guess has no weight, but the text may get some."""
+
+    def only_bb(text: str) -> float:
+        return 0.5 if text == "bb" else -math.inf
+
+    for order in ("left_to_right", "confident"):
+        target = JOINT(length=2, order=order) * potential(only_bb, at="token")
+        assert target_measure(target) == pytest.approx({"bb": 0.3 * math.exp(0.5)})
+        check_unbiased(drawn(target), Enumerate())
+        check_unbiased(drawn(target), SMC(1))
+
+
 def test_several_sites_and_kinds_in_one_program():
     check_unbiased(mixed(fills("confident")["guided"]), Importance(1))
     check_replay(mixed(fills("confident")["guided"]), Rng(0))
