@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference import experts, infilling, scheduler, twists
+from inference import bridging, experts, infilling, lookahead, scheduler, twists
 from inference.engines.base import NextTokens, Usage
 from inference.experts import Alphabet, Laws, log_pool
 from inference.infilling import InfillState
 from inference.kernels import KERNELS, Proposal, corrector
+from inference.methods import tempered
 from inference.scheduler import Scheduler
 from inference.testing.mutant import mutant
 from inference.text import TextState, Twist, decode_text
@@ -168,4 +169,47 @@ def order_weighed() -> Iterator[None]:
         ]
 
     with patch.object(scheduler, "infill_laws", laws):
+        yield
+
+
+@mutant("bridged exponents stay where they are when a text ends early")
+def bridge_not_completed() -> Iterator[None]:
+    def none(states: Sequence[TextState]) -> Tensor:
+        return torch.zeros((len(states), states[0].vocabulary.size), dtype=torch.bool)
+
+    with patch.object(bridging, "_terminators", none):
+        yield
+
+
+@mutant("a lookahead that sees nothing of weight rules the text out")
+def lookahead_rules_out() -> Iterator[None]:
+    with patch.object(lookahead, "_LEAST", -np.inf):
+        yield
+
+
+@mutant("a denoiser's guess without weight rules the text out")
+def guess_rules_out() -> Iterator[None]:
+    with patch.object(twists, "_DOUBT", -np.inf):
+        yield
+
+
+@mutant("rejuvenation takes every fresh run")
+def rejuvenation_accepts_all() -> Iterator[None]:
+    original = tempered.TemperedSMC._rejuvenate
+
+    def rejuvenate(self: Any, particles: Any, log_omegas: Any, runs: Any, exponent: float, rng: Rng) -> None:
+        original(self, particles, log_omegas, runs, 0.0, rng)
+
+    with patch.object(tempered.TemperedSMC, "_rejuvenate", rejuvenate):
+        yield
+
+
+@mutant("rejuvenation compares the runs at the last temperature")
+def rejuvenation_at_the_end() -> Iterator[None]:
+    original = tempered.TemperedSMC._rejuvenate
+
+    def rejuvenate(self: Any, particles: Any, log_omegas: Any, runs: Any, exponent: float, rng: Rng) -> None:
+        original(self, particles, log_omegas, runs, 1.0, rng)
+
+    with patch.object(tempered.TemperedSMC, "_rejuvenate", rejuvenate):
         yield

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from grammars.regex import Regex
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
-from inference.methods import SMC, Enumerate, Importance, Rejection
+from inference.methods import SMC, Enumerate, Importance, Rejection, TemperedSMC
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_unbiased
@@ -25,6 +26,7 @@ from ppl.targets import Categorical, guide
 
 LM = TableLM.random(["a", "b"], seed=5)
 MDM = TableMDM.random("ab", seed=5)
+JOINT = TableMDM.of_joint("ab", {"aa": 0.4, "ba": 0.35, "bb": 0.25})
 
 
 @program
@@ -90,6 +92,26 @@ def filled() -> str:
     return sample(MDM(length=2, order="confident") ** 2 * potential(_pleasant, at="token"))
 
 
+def _short(text: str) -> float:
+    return 0.3 if len(text) <= 1 else -math.inf
+
+
+def _only_b(text: str) -> float:
+    return -math.inf if "a" in text else 0.4
+
+
+@program
+def foreseen() -> str:
+    """A reward that is asked of continuations, which it all rules out, though the text has weight."""
+    return sample(LM("f", max_tokens=1) * potential(_short, at="token", lookahead=2))
+
+
+@program
+def guessed() -> str:
+    """A reward that rules out what a denoiser guesses on the way."""
+    return sample(JOINT(length=2, order="left_to_right") * potential(_only_b, at="token"))
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -121,6 +143,10 @@ def run_suite() -> None:
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
+    check_unbiased(corrected(), SMC(1, bridge=2))
+    check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0)))
+    for model in (foreseen(), guessed()):
+        check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
