@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference import bridging, experts, infilling, lookahead, scheduler, twists
+from inference import bridging, experts, flattening, infilling, lookahead, scheduler, twists
 from inference.engines.base import NextTokens, Usage
 from inference.experts import Alphabet, Laws, log_pool
 from inference.infilling import InfillState
@@ -193,12 +193,24 @@ def guess_rules_out() -> Iterator[None]:
         yield
 
 
+@mutant("tokens drawn from a power of the masses cost nothing: the sum over the vocabulary is left out")
+def flattened_normaliser_dropped() -> Iterator[None]:
+    original = flattening.Flattened._flatten
+
+    def flatten(self: Any, following: NextTokens) -> Any:
+        law = original(self, following)
+        return replace(law, masses=law.masses - torch.from_numpy(law.log_normalisers)[:, None])
+
+    with patch.object(flattening.Flattened, "_flatten", flatten):
+        yield
+
+
 @mutant("rejuvenation takes every fresh run")
 def rejuvenation_accepts_all() -> Iterator[None]:
     original = tempered.TemperedSMC._rejuvenate
 
-    def rejuvenate(self: Any, particles: Any, log_omegas: Any, runs: Any, exponent: float, rng: Rng) -> None:
-        original(self, particles, log_omegas, runs, 0.0, rng)
+    def rejuvenate(self: Any, runs: Any, source: Any, exponent: float, rng: Rng) -> None:
+        original(self, runs, source, 0.0, rng)
 
     with patch.object(tempered.TemperedSMC, "_rejuvenate", rejuvenate):
         yield
@@ -208,8 +220,8 @@ def rejuvenation_accepts_all() -> Iterator[None]:
 def rejuvenation_at_the_end() -> Iterator[None]:
     original = tempered.TemperedSMC._rejuvenate
 
-    def rejuvenate(self: Any, particles: Any, log_omegas: Any, runs: Any, exponent: float, rng: Rng) -> None:
-        original(self, particles, log_omegas, runs, 1.0, rng)
+    def rejuvenate(self: Any, runs: Any, source: Any, exponent: float, rng: Rng) -> None:
+        original(self, runs, source, 1.0, rng)
 
     with patch.object(tempered.TemperedSMC, "_rejuvenate", rejuvenate):
         yield

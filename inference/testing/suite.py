@@ -145,6 +145,7 @@ def run_suite() -> None:
     check_unbiased(ragged(), SMC(2, 1.0))
     check_unbiased(corrected(), SMC(1, bridge=2))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0)))
+    check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):

@@ -154,16 +154,22 @@ def _native(base: Target[Any]) -> tuple[Target[Any], tuple[Potential, ...]]:
     A model with other tokens cannot weigh a token, but it can weigh the text that the tokens spell.
     """
     pairs = factors(base)
-    first = next((expert for expert, _ in pairs if isinstance(expert, Text)), None)
-    if first is None:
-        return base, ()
-    foreign = [
-        (expert, a)
-        for expert, a in pairs
-        if isinstance(expert, Text) and not _same_tokens(first.lm, expert.lm)
-    ]
+    home = _first_text(base).lm
+    foreign = [(expert, a) for expert, a in pairs if not _same_tokens(home, _first_text(expert).lm)]
     kept = product([pair for pair in pairs if pair not in foreign])
     return kept, tuple(score(expert, at="word").scaled(a) for expert, a in foreign)
+
+
+def _first_text(target: Target[Any]) -> Text:
+    """Return the first text that a pool is made of."""
+    if isinstance(target, Power):
+        return _first_text(target.target)
+    if isinstance(target, Product):
+        return _first_text(target.left)
+    if isinstance(target, PowerMean):
+        return _first_text(target.targets[0])
+    assert isinstance(target, Text)
+    return target
 
 
 def _same_tokens(a: LM, b: LM) -> bool:

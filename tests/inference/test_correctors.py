@@ -74,6 +74,7 @@ TARGETS = {
     "score": P * score(LM("q", max_tokens=2), at="token"),
     "score of a model with other tokens": P * score(WIDE("w")) & few_b,
     "product of models with other tokens": P**0.5 * WIDE("w", max_tokens=2),
+    "ensemble judged by a model with other tokens": power_mean([P, Q], 1) * WIDE("w", max_tokens=2),
     "stop": LM("s", stop="ab", max_tokens=2) ** 2
     * LM("t", stop="ab", max_tokens=2)
     * potential(many_a, "token"),

@@ -7,8 +7,12 @@ import pytest
 
 from grammars import Choice, Regex, prefix_predicate
 from inference import SMC, Enumerate, Importance, TableLM, TemperedSMC, infer
+from inference.flattening import Flattened
+from inference.runtime import Runtime
+from inference.scoring import log_densities
 from inference.testing import check_unbiased
 from ppl import Categorical, InvalidArgument, condition, factor, potential, program, sample
+from ppl.rng import Rng
 
 LM = TableLM.random(["a", "b"], seed=21)
 
@@ -59,6 +63,61 @@ def test_two_particles_are_unbiased_with_fixed_exponents(model):
     check_unbiased(model, TemperedSMC(2, (0.5, 1.0)), max_paths=2_000_000)
 
 
+@program
+def guided():
+    text = sample(LM("p", max_tokens=2) ** 3 * LM("q", max_tokens=2) ** -0.5 & Regex("a|b|ab"))
+    coin = sample(Categorical([0.0, 1.0], [1, 2]))
+    factor(coin * len(text))
+    return text, coin
+
+
+@program
+def rejected_sharpened():
+    return sample(LM("p", max_tokens=1) ** 2 & no_b)
+
+
+@pytest.mark.parametrize("start", [0.5, 2.0])
+@pytest.mark.parametrize("exponents", [(1.0,), (0.3, 1.0)])
+@pytest.mark.parametrize("model", [sharpened(), guided(), conditioned(), rejected_sharpened()], ids=repr)
+def test_a_path_between_powers_is_unbiased(model, exponents, start):
+    check_unbiased(model, TemperedSMC(1, exponents, start=start), max_paths=1_000_000)
+
+
+def test_a_path_between_powers_with_two_particles():
+    check_unbiased(sharpened(), TemperedSMC(2, (0.5, 1.0), start=0.5), max_paths=2_000_000)
+
+
+@pytest.mark.parametrize("start", [0.5, 0.25])
+def test_each_target_of_the_path_is_a_power_of_the_model(start):
+    """γ_λ is p ** (b0 (1 - λ) + b1 λ) for each text: what weights over the proposal say, run by run."""
+    prompt = LM("p", max_tokens=3)
+
+    @program
+    def steep():
+        return sample(prompt**4)
+
+    with Runtime() as runtime:
+        flattened = Flattened(steep(), 50, Rng(0), runtime, start)
+        flattened.run()
+        asked = [(prompt, run.value) for run in flattened.particles]
+        densities = log_densities(asked, runtime.sessions, runtime.twists)
+    ratios = flattened.log_weights - flattened.log_starts
+    np.testing.assert_allclose(ratios, (4.0 - 4.0 * start) * np.array(densities), atol=1e-10)
+
+
+def test_steep_powers_are_reached_from_the_model_itself():
+    prompt = TableLM.random(["a", "b", "c"], seed=23)("p", max_tokens=6)
+
+    @program
+    def steep():
+        return sample(prompt**6)
+
+    exact = infer(steep(), Enumerate(max_paths=100_000))
+    posterior = infer(steep(), TemperedSMC(400, ess_threshold=0.9, start=1 / 6), seed=0)
+    assert len(posterior.steps) > 2
+    assert posterior.log_evidence == pytest.approx(exact.log_evidence, abs=0.5)
+
+
 def test_chosen_exponents_keep_the_effective_sample_size():
     long = TableLM.random(["a", "b"], seed=22)("p", max_tokens=8)
 
@@ -94,6 +153,8 @@ def test_bad_parameters():
         {"ess_threshold": 1.0},
         {"moves": 0},
         {"resampling": "lucky"},
+        {"start": 0.0},
+        {"start": math.inf},
     ):
         with pytest.raises(InvalidArgument):
             TemperedSMC(4, **options)
