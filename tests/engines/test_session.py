@@ -182,8 +182,7 @@ def test_close_gives_back_the_memory(llama: TransformersEngine) -> None:
     session.next_tokens([root])
     session.next_tokens([root.extend(t) for t in range(5, 9)])
     layers = session._rows._layers
-    tensors = [weakref.ref(t) for layer in layers for t in (layer.keys, layer.values)]
-    tensors += [weakref.ref(t) for kv, _ in session._prompts._known.values() for pair in kv for t in pair]
+    tensors = [weakref.ref(t) for x in layers for t in (*x.buffers(), x.prompt_keys, x.prompt_values)]
     del layers
     session.close()
     gc.collect()
@@ -201,7 +200,7 @@ def test_too_long_is_refused_before_the_forward(llama: TransformersEngine) -> No
         assert session.usage.calls == 0
         full = Context((5,) * 128)
         session.next_tokens([full])
-        with pytest.raises(PromptTooLong, match="filled"):
+        with pytest.raises(PromptTooLong, match="1 more do not fit"):
             session.next_tokens([full.extend(5)])
     with pytest.raises(PromptTooLong, match="hint"):
         llama.check_fits((5,) * 100, 29)
@@ -240,8 +239,10 @@ def test_an_interrupted_copy_leaves_no_half_written_rows(llama: TransformersEngi
 
     with llama.session() as session:
         session.next_tokens(roots)
+        grown = [root.extend(2) for root in roots]
+        session.next_tokens(grown)
         with patch.object(torch.Tensor, "index_copy_", interrupted), pytest.raises(KeyboardInterrupt):
-            session.next_tokens([roots[0].extend(3), roots[0].extend(4)])
+            session.next_tokens([grown[0].extend(3), grown[0].extend(4)])
         check(llama, session, [roots[1]], reference)
         check(llama, session, [roots[1].extend(3), roots[1].extend(4)], reference)
 
@@ -253,7 +254,7 @@ def test_memory_is_given_back_after_an_exception_that_is_still_held(llama: Trans
     def fails() -> str:
         text = sample(llama("a", max_tokens=3))
         (session,) = opened
-        tensors.extend(weakref.ref(t) for layer in session._rows._layers for t in (layer.keys, layer.values))
+        tensors.extend(weakref.ref(t) for layer in session._rows._layers for t in layer.buffers())
         raise ValueError(text)
 
     opened: list[Any] = []
@@ -276,7 +277,7 @@ def test_a_failed_call_leaves_a_usable_session(llama: TransformersEngine) -> Non
     with llama.session() as session:
         session.next_tokens([root])
         with (
-            patch.object(llama.forward, "step", side_effect=KeyboardInterrupt),
+            patch.object(llama.forward, "extend", side_effect=KeyboardInterrupt),
             pytest.raises(KeyboardInterrupt),
         ):
             session.next_tokens([root.extend(8)])
