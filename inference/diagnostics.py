@@ -52,6 +52,8 @@ class Cost:
         Wall time.
     checks:
         Checks of single tokens by rejection sampling, each distinct pair of text and token once.
+    lm_drafted:
+        Tokens among `lm_tokens` that were evaluated ahead, in case that they come next.
     """
 
     tokens: int
@@ -59,6 +61,7 @@ class Cost:
     lm_tokens: int
     seconds: float
     checks: int = 0
+    lm_drafted: int = 0
 
     @property
     def tokens_per_second(self) -> float:

@@ -28,6 +28,7 @@ def infer(
     *,
     seed: int = 0,
     awrs: AWRS | None = None,
+    drafts: bool = True,
     progress: bool | None = None,
 ) -> Posterior[R]:
     """Return the posterior of `model` as weighted samples with an estimate of the evidence.
@@ -43,6 +44,9 @@ def infer(
         long, the choice between them follows measured times; pin it with `c.by_mask()` or `c.by_check()`.)
     awrs:
         How adaptive weighted rejection sampling spends its checks, see `AWRS`.
+    drafts:
+        Whether tokens that probably come next are evaluated ahead, several in a forward pass, see `inference.drafts`.
+        It changes the speed, and when particles are compared; neither posterior nor evidence.
     progress:
         Show a line of progress; by default only if standard error is a terminal.
 
@@ -70,12 +74,13 @@ def infer(
     if awrs is not None and not isinstance(awrs, AWRS):
         raise InvalidArgument(f"awrs={awrs!r}", hint="for example awrs=AWRS(max_accepts=3)")
     seed, start = int(seed), time.perf_counter()
-    with Runtime(awrs) as runtime, progress_for(progress) as shown:
+    with Runtime(awrs, drafts=drafts) as runtime, progress_for(progress) as shown:
         result = method.run(model, Rng(seed), runtime, shown)
         usage = runtime.usage
         sites = reports(runtime)
     seconds, checks = time.perf_counter() - start, sum(site.checks for site in sites)
-    cost = Cost(result.drawn, usage.calls, usage.prompt_tokens + usage.tokens, seconds, checks)
+    evaluated = usage.prompt_tokens + usage.tokens
+    cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted)
     model.measured = {site.address: site.lines() for site in sites}
     return Posterior(
         samples=_samples(result.particles, result.log_weights),

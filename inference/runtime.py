@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from inference.drafts import Drafts
 from inference.engines.base import Usage
 from inference.estimators import AWRS
 from inference.sessions import Sessions
@@ -27,16 +28,19 @@ class Runtime:
         Tokens over which exponents move to those of the target, see `inference.bridging`; None: they do not.
     twists:
         What was asked of potentials.
+    drafts:
+        What guesses the tokens that come next, see `inference.drafts`; None: nothing is evaluated ahead.
     denoising:
         What the denoisers of masked-diffusion models have spent.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
 
-    def __init__(self, awrs: AWRS | None = None) -> None:
+    def __init__(self, awrs: AWRS | None = None, *, drafts: bool = True) -> None:
         self.sessions = Sessions()
         self.awrs = AWRS() if awrs is None else awrs
         self.bridge: int | None = None
+        self.drafts = Drafts() if drafts else None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
         self.sites: dict[tuple[object, ...], Site] = {}
@@ -55,7 +59,8 @@ class Runtime:
     def usage(self) -> Usage:
         """What all models have spent so far."""
         spent, denoised = self.sessions.usage, self.denoising
-        return Usage(spent.calls + denoised.calls, spent.prompt_tokens, spent.tokens + denoised.tokens)
+        tokens = spent.tokens + denoised.tokens
+        return Usage(spent.calls + denoised.calls, spent.prompt_tokens, tokens, spent.drafted)
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""

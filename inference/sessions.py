@@ -31,7 +31,10 @@ class Sessions:
         """What all sessions have spent so far."""
         spent = [session.usage for session in self._open.values()]
         return Usage(
-            sum(u.calls for u in spent), sum(u.prompt_tokens for u in spent), sum(u.tokens for u in spent)
+            sum(u.calls for u in spent),
+            sum(u.prompt_tokens for u in spent),
+            sum(u.tokens for u in spent),
+            sum(u.drafted for u in spent),
         )
 
     def __enter__(self) -> Self:

@@ -25,6 +25,7 @@ from grammars.constraint import Constraint, Matcher
 from grammars.pinned import How, Pinned
 from grammars.vocabulary import Mask, unpack
 from inference.estimators import AWRS
+from inference.guesses import Guesses
 from inference.weights import Floats
 from ppl.compiler.plan import InfillPlan, TextPlan
 
@@ -208,6 +209,7 @@ class Site:
     def __init__(self, plan: TextPlan | InfillPlan, awrs: AWRS) -> None:
         self.awrs = awrs
         self.tally = Tally()
+        self.guesses = Guesses()
         self.shown = str(plan)
         constraint = plan.constraint if isinstance(plan, TextPlan) else None
         flat = constraint.parts if isinstance(constraint, And) else (constraint,)

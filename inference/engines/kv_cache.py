@@ -1,10 +1,10 @@
 """Key-value cache of a population: one copy of each prompt, and a slot for what each row has after it.
 
-A *row* is a prompt and the tokens after it. The prompts' keys and values are kept once, (G, heads, P, width), for all
-rows. Each row has a slot of a buffer, (slots, heads, columns, width), in which its j-th token after the prompt stands in
-column j. From this layout follows the cost of everything:
+A *row* is a prompt and the tokens after it. The prompts' keys and values are kept once, (G, heads, P, width), for
+all rows. Each row has a slot of a buffer, (slots, heads, columns, width), in which its j-th token after the prompt
+stands in column j. From this layout follows the cost of everything:
 
-- a pass writes the new tokens' columns in place, several for a row that has several (buffers grow by a constant factor);
+- a pass writes the new tokens' columns in place, several for a row that has several (buffers grow by a factor);
 - rows of different lengths need no alignment, and a row that is not asked for stays where it is;
 - a row that survives resampling stays in its slot; the rows that replace others are copied from where both first
   differ: a selection without a change copies nothing, and copies of relatives copy little;
@@ -82,6 +82,12 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     def get_seq_length(self) -> int:
         """Return 0: positions are given to the model, and masks are the attention's own."""
         return 0
+
+    def forget(self) -> None:
+        """Give back the memory."""
+        self.__dict__.update(
+            keys=None, values=None, prompt_keys=None, prompt_values=None, is_initialized=False
+        )
 
     def buffers(self) -> list[Tensor]:
         """Return the slots' keys and values."""
@@ -225,8 +231,7 @@ class KVRows:
         self._prompts, self.prompt = {}, []
         self.tokens = np.zeros((0, 0), dtype=np.int64)
         for layer in self._layers:
-            layer.keys = layer.values = layer.prompt_keys = layer.prompt_values = None
-            layer.is_initialized = False
+            layer.forget()
 
     def _chunks(self, tails: Sequence[Tail]) -> list[tuple[int, int]]:
         """Split tails into runs of bounded attention scores."""

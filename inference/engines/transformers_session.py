@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from inference.engines.transformers import TransformersEngine
 
 _NOWHERE = -1
+_PASS_COST = {"cpu": 24.0, "cuda": 256.0}
+"""What a pass costs beyond its tokens, in tokens: on a CPU as measured (docs/performance.md), on a GPU a low guess."""
 
 
 class _Answer(NamedTuple):
@@ -66,6 +68,9 @@ class TransformersSession(Session):
     def __init__(self, engine: TransformersEngine) -> None:
         super().__init__()
         self._engine: TransformersEngine | None = engine
+        self.pass_cost = (
+            0.0 if not engine.forward.splits else _PASS_COST.get(engine.device.type, _PASS_COST["cuda"])
+        )
         self._rows = KVRows(engine.windows)
         self._known: dict[Context, _Known] = {}
         self._ahead: dict[int, dict[int, _Answer]] = {}  # slot -> number of columns -> answer after them
@@ -90,7 +95,7 @@ class TransformersSession(Session):
         return self._answers(contexts)
 
     @torch.inference_mode()
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Ids] = ()) -> NextTokens:
+    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
         """Return the (U, V) float32 distributions after the U distinct ones of `contexts`.
 
         Raises
@@ -109,7 +114,7 @@ class TransformersSession(Session):
             job = jobs.setdefault((job.prompt, job.slot, job.columns, job.tokens), job)
             job.contexts.append(context)
             if drafts and len(drafts[i]) > len(job.draft):
-                job.draft = drafts[i]
+                job.draft = tuple(drafts[i])
         known = {c: self._known[c] for c in contexts if c in self._known}
         ahead = {slot: self._ahead[slot] for slot, *_ in known.values() if slot != _NOWHERE}
         self._check(jobs.values())
@@ -270,6 +275,7 @@ class TransformersSession(Session):
             keep += range(offset - len(job.draft) - 1, offset)
         table = self._run(rows.passes([Tail(j.to, j.columns, j.tokens + j.draft) for j in jobs]), keep)
         self.usage.tokens += offset
+        self.usage.drafted += sum(len(job.draft) for job in jobs)
         grown, ahead, row = dict[Context, _Known](), dict[int, dict[int, _Answer]](), 0
         for job in jobs:
             columns = job.columns + len(job.tokens)

@@ -53,6 +53,36 @@ def mask_weight_dropped() -> Iterator[None]:
         yield
 
 
+@mutant("particles that run ahead along their drafts do not pay for it")
+def draft_weights_dropped() -> Iterator[None]:
+    original = Scheduler._propose
+
+    def propose(self: Any, chosen: Sequence[int], *, ahead: bool = False) -> None:
+        before = self.log_weights.copy()
+        original(self, chosen, ahead=ahead)
+        if ahead:
+            self.log_weights = np.where(np.isneginf(self.log_weights), -np.inf, before)
+
+    with patch.object(Scheduler, "_propose", propose):
+        yield
+
+
+@mutant("a guess is taken instead of a draw")
+def draft_taken_for_granted() -> Iterator[None]:
+    original = Proposal.draw
+
+    def draw(self: Proposal, rng: Rng, states: Sequence[TextState]) -> Any:
+        tokens, log_weights = original(self, rng, states)
+        for i, state in enumerate(states):
+            guesses = getattr(state, "draft", ())
+            if guesses and bool(torch.isfinite(self.numerators[int(self.rows[i]), guesses[0][0]])):
+                tokens[i] = guesses[0][0]
+        return tokens, log_weights
+
+    with patch.object(Proposal, "draw", draw):
+        yield
+
+
 @mutant("the normaliser is summed over the wrong axis")
 def normaliser_over_the_wrong_axis() -> Iterator[None]:
     def change(proposal: Proposal, _: Sequence[TextState]) -> Floats:

@@ -84,6 +84,39 @@ def test_random_walk_of_a_population_equals_stock(engine: TransformersEngine, se
                 contexts.append(stranger)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_drafts_that_come_true_equal_stock(engine: TransformersEngine, seed: int) -> None:
+    """Particles follow their drafts for a while, fork, part, fall behind and join; each answer is the stock one."""
+    rng = random.Random(seed)
+    prompts = [words(rng, n) for n in (3, 11)]
+    reference = Reference(engine)
+    with engine.session() as session:
+        contexts = [Context(rng.choice(prompts)) for _ in range(5)]
+        session.next_tokens(contexts)
+        hits = 0
+        for _ in range(10):
+            contexts = [c.extend(rng.randrange(5, 9)) for c in contexts]
+            drafts = [tuple(rng.randrange(5, 9) for _ in range(rng.randrange(5))) for _ in contexts]
+            answer = session.next_tokens(contexts, drafts)
+            for context, row in zip(contexts, answer.rows, strict=True):
+                assert agree(answer.logprobs[row], reference(context.prompt + context.generated()))
+            calls = session.usage.calls
+            for i, draft in enumerate(drafts):
+                for token in draft[: rng.randrange(len(draft) + 1)]:
+                    contexts[i] = contexts[i].extend(token)
+                    if not session.knows(contexts[i]):
+                        break  # of equal contexts the longest draft is evaluated
+                    hits += 1
+                    recalled = session.recall([contexts[i]]).logprobs[0]
+                    assert agree(recalled, reference(contexts[i].prompt + contexts[i].generated()))
+            assert session.usage.calls == calls
+            if rng.random() < 0.5:
+                contexts = [rng.choice(contexts) for _ in contexts]
+            known = [c for c in contexts if session.knows(c)]
+            contexts = contexts if len(known) == len(contexts) else contexts[:3] + known[:2]
+        assert hits > 5 or not engine.forward.splits
+
+
 def test_parked_rows_that_come_back_are_aligned_again(engine: TransformersEngine) -> None:
     rng = random.Random(7)
     reference = Reference(engine)
