@@ -72,7 +72,7 @@ def next_laws(states: Sequence[TextState], sessions: Sessions, bridge: int | Non
             place.append((lm, len(asked[lm])))
             asked[lm].append(context)
         places.append(place)
-    answers = {lm: sessions[lm].next_tokens(contexts) for lm, contexts in asked.items()}
+    answers = sessions.next_tokens(asked)
     groups: defaultdict[tuple[Pool, tuple[LM, ...]], list[int]] = defaultdict(list)
     for i, state in enumerate(states):
         groups[state.plan.pool, state.lms].append(i)

@@ -20,6 +20,7 @@ from torch import Tensor
 from grammars.vocabulary import Vocabulary
 from inference.engines.base import Context, Engine, NextTokens, Session
 from inference.engines.errors import NotSpellable, SessionClosed
+from inference.engines.ledger import Ledger
 from ppl.errors import InvalidArgument
 
 Ids = tuple[int, ...]
@@ -268,39 +269,33 @@ class TableSession(Session):
     def __init__(self, engine: TableLM) -> None:
         super().__init__()
         self._engine: TableLM | None = engine
-        self._seen: set[tuple[Ids, Ids | None]] = set()
+        self._ledger = Ledger(self.usage)
 
     def next_tokens(self, contexts: Sequence[Context]) -> NextTokens:
         """Return the (U, V) float64 distributions after the U distinct ones of `contexts`."""
         engine = self._open()
+        for context in contexts:
+            engine.check_fits(context.prompt, context.length)
         rows: dict[tuple[Ids, Ids], int] = {}
         index = [rows.setdefault((c.prompt, c.generated()), len(rows)) for c in contexts]
-        self._count(rows)
+        self._ledger.next_tokens(contexts)
         logprobs = torch.stack([engine.logprobs(prompt, generated) for prompt, generated in rows])
         return NextTokens(logprobs, np.array(index, dtype=np.int64))
 
     def along(self, requests: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
         """Return for each (prompt, continuation) its (len(continuation) + 1, V) log-probabilities."""
         engine = self._open()
-        self._count({(p, c[:i]): 0 for p, c in requests for i in range(len(c) + 1)})
+        for prompt, continuation in requests:
+            engine.check_fits(prompt, len(continuation))
+        self._ledger.along(requests)
         return [torch.stack([engine.logprobs(p, c[:i]) for i in range(len(c) + 1)]) for p, c in requests]
 
     def close(self) -> None:
         """Forget what was seen."""
         self._engine = None
-        self._seen.clear()
+        self._ledger = Ledger(self.usage)
 
     def _open(self) -> TableLM:
         if self._engine is None:
             raise SessionClosed("this session is closed", hint="ask the engine for a fresh session()")
         return self._engine
-
-    def _count(self, contexts: Mapping[tuple[Ids, Ids], int]) -> None:
-        for prompt, generated in contexts:
-            self._open().check_fits(prompt, len(generated))
-        fresh = contexts.keys() - self._seen
-        prompts = {(prompt, None) for prompt, _ in fresh} - self._seen
-        self.usage.calls += bool(fresh)
-        self.usage.prompt_tokens += sum(len(prompt) for prompt, _ in prompts)
-        self.usage.tokens += sum(bool(generated) for _, generated in fresh)
-        self._seen |= fresh | prompts
