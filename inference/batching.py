@@ -214,7 +214,7 @@ class Batcher(Generic[T]):
         due = self._due()
         answers = self._answers(due)
         for task in due:
-            task.resume(answers[task])
+            task.resume(answers.pop(task))
         self._tasks = [task for task in self._tasks if not task.ended]
         return [task for task in due if task.ended]
 
@@ -225,22 +225,23 @@ class Batcher(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         tasks, self._tasks = self._tasks, []
-        if (
-            threading.get_ident() == self._thread
-        ):  # elsewhere the greenlets end when their thread next runs one
-            for task in tasks:
-                task.cancel()
         for sessions in self._sessions.values():
             sessions.__exit__(kind, error, traceback)
+        if threading.get_ident() == self._thread:
+            for task in tasks:
+                task.cancel()
+        elif tasks and kind is GeneratorExit:  # closed elsewhere, where they cannot be ended
+            self._check_thread()
 
     def _due(self) -> list[Task[T]]:
         """Return the tasks that are answered in this round."""
-        due, logits = [], 0
+        due: list[Task[T]] = []
+        logits = 0
         for task in self._tasks:
             assert task.question is not None
             if task.question.sort == "along":
                 logits += task.question.logits
-                if logits > _LOGITS and logits > task.question.logits:
+                if logits > _LOGITS and due:
                     continue
             if task.question.sort != "next":
                 due.append(task)
@@ -287,8 +288,8 @@ class Batcher(Generic[T]):
     def _check_thread(self) -> None:
         if threading.get_ident() != self._thread:
             raise InvalidArgument(
-                "the results of infer_many were asked for in another thread than the first of them",
-                hint="iterate in one thread, and hand the posteriors to the others, through a queue for example",
+                "results of infer_many are taken, or it is closed, in another thread than that of its first result",
+                hint="iterate and close in one thread, and hand the posteriors on, through a queue for example",
             )
 
 

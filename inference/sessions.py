@@ -32,7 +32,10 @@ class Sessions:
         return self._open[lm]
 
     def next_tokens(self, asked: Mapping[LM, Sequence[Context]]) -> dict[LM, NextTokens]:
-        """Ask each language model what may come next after its contexts, see `Session.next_tokens`."""
+        """Ask each language model what may come next after its contexts, see `Session.next_tokens`.
+
+        Ask for a tick's contexts of all models at once: then runs that are batched (`inference.batching`) stay in step.
+        """
         return {lm: self[lm].next_tokens(contexts) for lm, contexts in asked.items()}
 
     def along(self, asked: Mapping[LM, Sequence[tuple[Ids, Ids]]]) -> dict[LM, list[Tensor]]:

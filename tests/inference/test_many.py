@@ -417,21 +417,22 @@ def test_an_interrupt_ends_all():
     assert len(left) == 2
 
 
-def test_another_thread_is_told():
+@pytest.mark.parametrize("use", [next, lambda results: results.close()], ids=["next", "close"])
+def test_another_thread_is_told(use):
     results = infer_many([text(1), text(5)], SMC(2))
     next(results)
     caught = []
 
     def elsewhere():
         try:
-            next(results)
+            use(results)
         except InvalidArgument as error:
-            caught.append(error)
+            caught.append(str(error))
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert "thread" in str(caught[0])
+    assert "in one thread" in caught[0]
 
 
 def test_runs_within_runs():
@@ -454,6 +455,28 @@ def test_sessions_of_models_that_nobody_uses_are_closed():
             next(results)
             assert sum(session._engine is not None for session in open_) <= 3
     assert len(open_) == 6
+
+
+def test_texts_to_be_scored_are_answered_in_portions(monkeypatch):
+    """The tables of all texts would be in memory at once."""
+    sizes = []
+    original = TableSession.along
+
+    def along(session, requests):
+        sizes.append(sum(len(continuation) + 1 for _, continuation in requests))
+        return original(session, requests)
+
+    @program
+    def observed(length):
+        observe(LM("y", max_tokens=9), "a" * length)
+        return sample(LM("x", max_tokens=2))
+
+    models = [observed(n) for n in (2, 2, 9, 1)]
+    alone = [infer(model, SMC(1), seed=program_seed(0, i)).log_evidence for i, model in enumerate(models)]
+    monkeypatch.setattr(TableSession, "along", along)
+    monkeypatch.setattr("inference.batching._LOGITS", 7 * LM.vocabulary.size)
+    assert [p.log_evidence for p in infer_many(models, SMC(1))] == alone
+    assert sizes == [6, 10, 2]
 
 
 # Cost.
