@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -32,7 +32,7 @@ def infer_many(
     errors: Literal["raise"] = "raise",
     awrs: AWRS | None = None,
     progress: bool | None = None,
-) -> Iterator[Posterior[R]]: ...
+) -> Generator[Posterior[R], None, None]: ...
 @overload
 def infer_many(
     models: Iterable[Model[R]],
@@ -44,7 +44,7 @@ def infer_many(
     errors: Literal["return"],
     awrs: AWRS | None = None,
     progress: bool | None = None,
-) -> Iterator[Posterior[R] | Exception]: ...
+) -> Generator[Posterior[R] | Exception, None, None]: ...
 @overload
 def infer_many(
     models: Iterable[Model[R]],
@@ -56,7 +56,7 @@ def infer_many(
     errors: Literal["raise"] = "raise",
     awrs: AWRS | None = None,
     progress: bool | None = None,
-) -> Iterator[tuple[int, Posterior[R]]]: ...
+) -> Generator[tuple[int, Posterior[R]], None, None]: ...
 @overload
 def infer_many(
     models: Iterable[Model[R]],
@@ -68,7 +68,7 @@ def infer_many(
     errors: Literal["return"],
     awrs: AWRS | None = None,
     progress: bool | None = None,
-) -> Iterator[tuple[int, Posterior[R] | Exception]]: ...
+) -> Generator[tuple[int, Posterior[R] | Exception], None, None]: ...
 def infer_many(
     models: Iterable[Model[R]],
     method: Method | None = None,
@@ -79,7 +79,7 @@ def infer_many(
     errors: Literal["raise", "return"] = "raise",
     awrs: AWRS | None = None,
     progress: bool | None = None,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Return the posteriors of many models, computed together.
 
     Each is what `infer(model, method, seed=program_seed(seed, index))` returns, and its `seed` says so: bit by bit
@@ -141,7 +141,7 @@ def infer_many(
 
 def _results(
     tasks: Iterator[Task[Posterior[R]]], concurrency: int, ordered: bool, raises: bool, shown: ManyProgress
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Run the tasks, and yield what each came to."""
     ended: dict[int, Task[Posterior[R]]] = {}  # and not yet delivered
     started = delivered = drawn = 0

@@ -93,6 +93,11 @@ def test_each_context_is_evaluated_once():
     agree(together, alone)
     assert len(sessions.opened) == 2
     assert sessions.steps - sum(along) == stepped - scored
+    for model, a, b in zip(models, together, alone, strict=True):
+        if (
+            model.program is not in_between
+        ):  # what is scored twice costs twice, but is counted once among others
+            assert a.cost.lm_tokens == b.cost.lm_tokens
 
 
 def test_lookaheads_do_not_displace_the_population():

@@ -25,7 +25,9 @@ from inference import (
     infer_many,
     program_seed,
 )
+from inference.batching import Task
 from inference.engines.table import TableSession
+from inference.site import Site
 from inference.testing import check_together
 from inference.testing.strategies import programs
 from inference.testing.suite import MODELS, corrected, filled, foreseen, guessed, pooled, rejected
@@ -495,6 +497,14 @@ def test_seconds_add_up_to_the_time_that_passed(monkeypatch):
     posteriors = list(infer_many([text(1), text(3)], SMC(2)))
     assert [p.cost.seconds for p in posteriors] == [1.0, 3.0]
     assert now[0] == 4.0
+
+
+def test_sites_choose_by_the_time_of_their_own_run(monkeypatch):
+    clocks = []
+    monkeypatch.setattr(Site, "adapt", lambda site: clocks.append(site._clock))
+    list(infer_many([text(2), text(2)], SMC(2)))
+    assert {clock.__func__ for clock in clocks} == {Task.clock}
+    assert len({id(clock.__self__) for clock in clocks}) == 2
 
 
 def test_progress_is_shown_if_asked_for(monkeypatch):
