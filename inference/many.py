@@ -108,6 +108,11 @@ def infer_many(
     progress:
         Show a line of progress; by default only if standard error is a terminal.
 
+    Raises
+    ------
+    InvalidArgument
+        At once, if a setting is none; later, if the iterator is used in another thread.
+
     Notes
     -----
     `cost` of a posterior: `lm_calls` are the calls that the run took part in, `lm_tokens` what had to be evaluated for
