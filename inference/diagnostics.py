@@ -49,7 +49,7 @@ class Cost:
     lm_tokens:
         Tokens that language models evaluated: shared prompts and equal contexts count once.
     seconds:
-        Wall time.
+        Wall time; of runs that share calls, see `infer_many`, their own and an equal part of each shared call.
     checks:
         Checks of single tokens by rejection sampling, each distinct pair of text and token once.
     lm_drafted:

@@ -90,15 +90,7 @@ def next_laws(
             asked[lm].append(context)
             guessed[lm].append(drafts[i] if drafts else ())
         places.append(place)
-    answers = dict[LM, NextTokens]()
-    for lm, contexts in asked.items():
-        session = sessions[lm]
-        if ahead:
-            answers[lm] = session.recall(contexts)
-        elif drafts and session.pass_cost > 0.0:
-            answers[lm] = session.next_tokens(contexts, guessed[lm])
-        else:
-            answers[lm] = session.next_tokens(contexts)
+    answers = sessions.recall(asked) if ahead else sessions.next_tokens(asked, guessed if drafts else None)
     groups: defaultdict[tuple[Pool, tuple[LM, ...]], list[int]] = defaultdict(list)
     for i, state in enumerate(states):
         groups[state.plan.pool, state.lms].append(i)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +24,8 @@ class Runtime:
     ----------
     sessions:
         One for each language model.
+    clock:
+        Seconds that the run has taken, from any origin.
     awrs:
         How rejection sampling spends its checks.
     bridge:
@@ -36,8 +40,16 @@ class Runtime:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
 
-    def __init__(self, awrs: AWRS | None = None, *, drafts: bool = True) -> None:
-        self.sessions = Sessions()
+    def __init__(
+        self,
+        awrs: AWRS | None = None,
+        sessions: Sessions | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        drafts: bool = True,
+    ) -> None:
+        self.sessions = Sessions() if sessions is None else sessions
+        self.clock = clock
         self.awrs = AWRS() if awrs is None else awrs
         self.bridge: int | None = None
         self.drafts = Drafts() if drafts else None
@@ -51,7 +63,7 @@ class Runtime:
         base = (plan.text.lm, plan.text.stop) if isinstance(plan, TextPlan) else (plan.infill.mdm, ())
         key = (address, *base, plan.constraint, plan.pool, len(plan.potentials))
         if key not in self.sites:
-            self.sites[key] = Site(plan, self.awrs)
+            self.sites[key] = Site(plan, self.awrs, self.clock)
             self.addresses[self.sites[key]] = address
         return self.sites[key]
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from grammars.vocabulary import Vocabulary
 from inference.engines.base import Context, Engine, NextTokens, Session
 from inference.engines.errors import NotSpellable, SessionClosed
+from inference.engines.ledger import Ledger
 from ppl.errors import InvalidArgument
 
 Ids = tuple[int, ...]
@@ -274,7 +275,7 @@ class TableSession(Session):
         super().__init__()
         self._engine: TableLM | None = engine
         self.pass_cost = engine.pass_cost
-        self._seen: set[tuple[Ids, Ids | None]] = set()
+        self._ledger = Ledger(self.usage)
         self._ahead: set[tuple[Ids, Ids]] = set()
 
     def knows(self, context: Context) -> bool:
@@ -295,7 +296,9 @@ class TableSession(Session):
             for n in range(len(draft))
             if len(prompt) + len(generated) + n < limit
         ]
-        self._count(dict.fromkeys([*asked, *ahead], 0))
+        for context in contexts:
+            self._open().check_fits(context.prompt, context.length)
+        self._ledger.next_tokens(contexts, drafts)
         self.usage.drafted += len(set(ahead))
         self._ahead = set(ahead)
         return self._answer(asked)
@@ -310,25 +313,17 @@ class TableSession(Session):
     def along(self, requests: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
         """Return for each (prompt, continuation) its (len(continuation) + 1, V) log-probabilities."""
         engine = self._open()
-        self._count({(p, c[:i]): 0 for p, c in requests for i in range(len(c) + 1)})
+        for prompt, continuation in requests:
+            engine.check_fits(prompt, len(continuation))
+        self._ledger.along(requests)
         return [torch.stack([engine.logprobs(p, c[:i]) for i in range(len(c) + 1)]) for p, c in requests]
 
     def close(self) -> None:
         """Forget what was seen."""
         self._engine = None
-        self._seen.clear()
+        self._ledger = Ledger(self.usage)
 
     def _open(self) -> TableLM:
         if self._engine is None:
             raise SessionClosed("this session is closed", hint="ask the engine for a fresh session()")
         return self._engine
-
-    def _count(self, contexts: Mapping[tuple[Ids, Ids], int]) -> None:
-        for prompt, generated in contexts:
-            self._open().check_fits(prompt, len(generated))
-        fresh = contexts.keys() - self._seen
-        prompts = {(prompt, None) for prompt, _ in fresh} - self._seen
-        self.usage.calls += bool(fresh)
-        self.usage.prompt_tokens += sum(len(prompt) for prompt, _ in prompts)
-        self.usage.tokens += sum(bool(generated) for _, generated in fresh)
-        self._seen |= fresh | prompts

@@ -87,7 +87,9 @@ class TransformersSession(Session):
 
     def knows(self, context: Context) -> bool:
         """Return whether the answer for a context is there."""
-        return context in self._known or not self._resolve(context).tokens
+        if context not in self._known:
+            self._resolve(context)
+        return context in self._known
 
     @torch.inference_mode()
     def recall(self, contexts: Sequence[Context]) -> NextTokens:

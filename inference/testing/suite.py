@@ -18,7 +18,7 @@ from inference.estimators import AWRS
 from inference.methods import SMC, Enumerate, Importance, Rejection, TemperedSMC
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
-from inference.testing.checks import check_resampling, check_unbiased
+from inference.testing.checks import check_resampling, check_together, check_unbiased
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
@@ -164,6 +164,7 @@ def run_suite() -> None:
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
+    check_together([*MODELS, *MODELS], SMC(3))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):

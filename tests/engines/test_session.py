@@ -117,6 +117,18 @@ def test_drafts_that_come_true_equal_stock(engine: TransformersEngine, seed: int
         assert hits > 5 or not engine.forward.splits
 
 
+def test_a_prompt_that_was_not_asked_for_is_not_known(llama: TransformersEngine) -> None:
+    with llama.session() as session:
+        root = Context((5, 6, 7))
+        session.next_tokens([root])
+        child = root.extend(8)
+        session.next_tokens([child], [(9,)])
+        assert not session.knows(Context((5, 6)))
+        assert not session.knows(root.extend(9))
+        assert session.knows(child.extend(9))
+        assert not session.knows(child.extend(9).extend(9))
+
+
 def test_parked_rows_that_come_back_are_aligned_again(engine: TransformersEngine) -> None:
     rng = random.Random(7)
     reference = Reference(engine)
