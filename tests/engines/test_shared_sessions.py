@@ -86,7 +86,9 @@ def test_each_context_is_evaluated_once():
         patch.object(TransformersSession, "along", counted),
     ):
         models = list(itertools.islice(_models(), 12))
-        alone = [infer(model, SMC(4), seed=program_seed(0, i)) for i, model in enumerate(models)]
+        alone = [
+            infer(model, SMC(4), seed=program_seed(0, i), drafts=False) for i, model in enumerate(models)
+        ]
         stepped, scored = sessions.steps, sum(along)
         sessions.opened, along[:] = [], []
         together = list(infer_many(models, SMC(4), concurrency=5))
@@ -104,7 +106,9 @@ def test_lookaheads_do_not_displace_the_population():
     sessions = Sessions()
     with patch.object(TransformersEngine, "session", lambda engine: sessions(engine)):
         models = [ahead("one"), ahead("two"), plain("three", 9)]
-        alone = [infer(model, SMC(3), seed=program_seed(0, i)) for i, model in enumerate(models)]
+        alone = [
+            infer(model, SMC(3), seed=program_seed(0, i), drafts=False) for i, model in enumerate(models)
+        ]
         stepped, sessions.opened = sessions.steps, []
         together = list(infer_many(models, SMC(3)))
     agree(together, alone)
