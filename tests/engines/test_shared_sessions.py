@@ -10,7 +10,7 @@ import pytest
 from inference import SMC, Posterior, infer, infer_many, program_seed
 from inference.engines.transformers import TransformersEngine
 from inference.engines.transformers_session import TransformersSession
-from ppl import factor, observe, potential, program, sample, score
+from ppl import Model, factor, observe, potential, program, sample, score
 from tests.engines.conftest import tiny
 
 A, B = tiny("llama", seed=1), tiny("gemma3", seed=2)
@@ -66,6 +66,13 @@ class Sessions:
         return sum(session.usage.tokens for session in self.opened)
 
 
+def by_itself(model: Model[str], method: SMC, index: int) -> Posterior[str]:
+    """Run one program as if it were the first."""
+    for engine in (A, B):
+        engine.prompts.clear()
+    return infer(model, method, seed=program_seed(0, index), drafts=False)
+
+
 def agree(together: list[Posterior[str]], alone: list[Posterior[str]]) -> None:
     """The same draws, with weights up to rounding."""
     for a, b in zip(together, alone, strict=True):
@@ -86,9 +93,7 @@ def test_each_context_is_evaluated_once():
         patch.object(TransformersSession, "along", counted),
     ):
         models = list(itertools.islice(_models(), 12))
-        alone = [
-            infer(model, SMC(4), seed=program_seed(0, i), drafts=False) for i, model in enumerate(models)
-        ]
+        alone = [by_itself(model, SMC(4), i) for i, model in enumerate(models)]
         stepped, scored = sessions.steps, sum(along)
         sessions.opened, along[:] = [], []
         together = list(infer_many(models, SMC(4), concurrency=5))
@@ -98,7 +103,7 @@ def test_each_context_is_evaluated_once():
     for model, a, b in zip(models, together, alone, strict=True):
         if (
             model.program is not in_between
-        ):  # what is scored twice costs twice, but is counted once among others
+        ):  # whose texts scored twice cost twice, and count once among others
             assert a.cost.lm_tokens == b.cost.lm_tokens
 
 
@@ -106,9 +111,7 @@ def test_lookaheads_do_not_displace_the_population():
     sessions = Sessions()
     with patch.object(TransformersEngine, "session", lambda engine: sessions(engine)):
         models = [ahead("one"), ahead("two"), plain("three", 9)]
-        alone = [
-            infer(model, SMC(3), seed=program_seed(0, i), drafts=False) for i, model in enumerate(models)
-        ]
+        alone = [by_itself(model, SMC(3), i) for i, model in enumerate(models)]
         stepped, sessions.opened = sessions.steps, []
         together = list(infer_many(models, SMC(3)))
     agree(together, alone)
