@@ -70,6 +70,8 @@ class SiteReport:
         Mean over the ticks of Var(w) / E[w]², w the incremental weights of one tick's moves; None if never known.
     parts:
         The parts of the constraint.
+    reason:
+        The kernel that the compiler chose, and why.
     """
 
     address: str
@@ -82,6 +84,7 @@ class SiteReport:
     allowed_mass: float | None
     weight_variance: float | None
     parts: tuple[PartReport, ...]
+    reason: str = ""
 
     @property
     def acceptance(self) -> float | None:
@@ -134,6 +137,7 @@ def _report(site: Site, address: str) -> SiteReport:
         allowed_mass=tally.mean_mass if tally.masses else None,
         weight_variance=tally.variance / tally.ticks if tally.ticks else None,
         parts=tuple(_part(part) for part in site.parts),
+        reason=site.reason,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from inference.engines.base import Usage
 from inference.estimators import AWRS
+from inference.recording import Recorder
 from inference.sessions import Sessions
 from inference.site import Site
 from inference.twists import Twists
@@ -29,16 +30,19 @@ class Runtime:
         What was asked of potentials.
     denoising:
         What the denoisers of masked-diffusion models have spent.
+    recorder:
+        Who is told of every move.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
 
-    def __init__(self, awrs: AWRS | None = None) -> None:
+    def __init__(self, awrs: AWRS | None = None, recorder: Recorder | None = None) -> None:
         self.sessions = Sessions()
         self.awrs = AWRS() if awrs is None else awrs
         self.bridge: int | None = None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
+        self.recorder = Recorder() if recorder is None else recorder
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
 
@@ -49,6 +53,7 @@ class Runtime:
         if key not in self.sites:
             self.sites[key] = Site(plan, self.awrs)
             self.addresses[self.sites[key]] = address
+            self.recorder.site(self.sites[key])
         return self.sites[key]
 
     @property
