@@ -48,7 +48,7 @@ def infer(
     progress:
         Show a line of progress; by default only if standard error is a terminal.
     record:
-        Keep every move of every particle in `posterior.record` (about 150 bytes for a token), for the report. It
+        Keep every move of every particle in `posterior.record` (about 100 bytes for a token), for the report. It
         changes neither the random numbers nor the result.
 
     Raises

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,11 @@ from ppl.errors import InvalidArgument
 from ppl.fiber import Raised
 from ppl.rng import Rng
 from ppl.trace import Address, Choice, Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from inference.html.page import Report
 
 R = TypeVar("R")
 
@@ -177,17 +182,39 @@ class Posterior(Generic[R]):
         )
 
     def _repr_html_(self) -> str:
-        head, *rows = repr(self).splitlines()
-        if not self.samples:
-            return f"<p><b>{html.escape(head)}</b><br>{html.escape(' '.join(rows))}</p>"
-        body = "".join(
-            f"<tr><td>{p:.4f}</td><td><code>{html.escape(_line(v, 400))}</code></td></tr>"
-            for v, p in self.top(20)
-        )
-        return (
-            f"<p><b>{html.escape(head)}</b></p><table><tr><th>probability</th><th>value</th></tr>{body}</table>"
-            f"<p>{html.escape(str(self.cost))}</p>"
-        )
+        from inference.html.summary import summary  # pages are built on posteriors
+
+        return summary(self)
+
+    def to_html(self) -> str:
+        """Return a self-contained page about the run; what it shows of tokens needs `infer(..., record=True)`.
+
+        The page works from disk, without a network. See `docs/report.md`.
+        """
+        from inference.html.page import page
+
+        return page(self)
+
+    def report(self, path: str | PathLike[str] | None = None) -> Report:
+        """Return the page of `to_html`, written to `path` if one is given; in a notebook it is shown in a frame."""
+        from inference.html.page import Report
+
+        report = Report(self.to_html())
+        if path is not None:
+            report.save(path)
+        return report
+
+    def plot(self) -> Figure:
+        """Return a figure of the run for papers: ESS, log-evidence, weights and genealogy; see `inference.plots`.
+
+        Raises
+        ------
+        MissingDependency
+            If matplotlib is not installed.
+        """
+        from inference.plots import overview
+
+        return overview(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but targets and parsers as plain JSON values; see `from_dict`."""

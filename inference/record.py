@@ -71,7 +71,8 @@ class Move(NamedTuple):
     """Position in the sequence of a masked-diffusion model; -1 for other sites."""
     kernel: str | None
     log_prob: float
-    """Log-mass that the target's experts give the symbol, before masks; nan without a symbol."""
+    """Log-mass that the target's experts give the symbol, before masks; nan without a symbol. Where exponents are
+    bridged, with those of that tick."""
     log_mass: float
     log_draw: float
     log_weight: float

@@ -169,6 +169,56 @@ def test_tokens_masses_and_weights_are_the_exact_ones():
     assert seen == {b"a", b"ab", b"b", b"bb"}
 
 
+@program
+def ragged():
+    """Particles of one model under two kernels in a tick, deaths before resamplings, weights between all moves."""
+    factor(0.25)
+    coin = sample(Categorical(["masked", "direct"], [1, 2]))
+    factor(-0.5)
+    again = sample(Categorical([1, 2]))
+    masked = LM("m", max_tokens=6) & Regex("a+b*")
+    text = sample(masked if coin == "masked" else LM("d", max_tokens=2))
+    factor(-0.75)
+    condition(len(text) != again)
+    return text
+
+
+@pytest.mark.parametrize(
+    "method", [SMC(24, 1.0), SMC(24, 0.0), TemperedSMC(8, start=0.5), Enumerate()], ids=repr
+)
+def test_log_probabilities_are_those_of_the_model_whatever_the_kernels(method):
+    record = infer(ragged(), method, seed=0, record=True).record
+    kernels = {}
+    for leaf in record.leaves.tolist():
+        moves = [record.move(node) for node in record.path(leaf)]
+        drawn = [move for move in moves if move.kernel is not None and move.symbol is not None]
+        prompt, ids = moves[1].symbol.data.decode()[1], ()
+        for move in drawn:
+            row = LM._probs(prompt, ids)
+            assert move.log_prob == pytest.approx(math.log(row[move.symbol.token]), abs=1e-12)
+            kernels.setdefault(move.tick, set()).add(move.kernel)
+            ids = (*ids, move.symbol.token)
+    assert kernels[1] == {"direct", "masked"}
+
+
+def test_what_the_program_adds_belongs_to_the_move_before():
+    record = infer(ragged(), SMC(24, 0.0), seed=0, record=True).record
+    for leaf in record.tips:
+        start, coin, again, *tokens = (record.move(node) for node in record.path(leaf))
+        assert start.log_weight == pytest.approx(0.25)
+        assert coin.log_weight == pytest.approx(-0.5)
+        assert again.log_weight == pytest.approx(math.log(1.0))
+        assert tokens[-1].log_weight == pytest.approx(tokens[-1].log_mass - 0.75)
+
+
+def test_who_is_dead_is_not_dropped_later():
+    posterior = infer(ragged(), SMC(24, 1.0), seed=1, record=True)
+    record = posterior.record
+    died = min(int(record.ticks[node]) for node in record.deaths)
+    assert any(step.resampled for step in posterior.steps[died:])
+    assert set(record.deaths) <= set(record.leaves.tolist())
+
+
 def test_rejected_candidates_are_those_that_the_check_refuses():
     lm = TableLM.random(["a", "b", "c", "d"], seed=2)
 
