@@ -45,7 +45,8 @@ class Flag(IntFlag):
     DEATH = 32
     """The particle died before a token was drawn."""
     DROPPED = 64
-    """The particle was resampled away, with the weight that it had in that tick before the draw."""
+    """The particle was resampled away, with the weight that it had in that tick before the draw; `lane` is its place
+    before the resampling. With `DEATH`: it died in that tick, and another took its place."""
 
 
 class Symbol(NamedTuple):
@@ -161,8 +162,8 @@ class Record:
 
     @property
     def dropped(self) -> Ints:
-        """The nodes at which lineages were resampled away."""
-        return np.flatnonzero(self.flags & Flag.DROPPED)
+        """The nodes at which lineages that were alive were resampled away."""
+        return np.flatnonzero(self.flags & (Flag.DROPPED | Flag.DEATH) == Flag.DROPPED)
 
     @property
     def leaves(self) -> Ints:

@@ -167,7 +167,13 @@ class Recording(Recorder):
             self._levels[particle.tip] = log_weight - self._log_mass(particle)
         kept = {particle.tip for particle in particles}
         for lane, parent in enumerate(parents):
-            if parent.tip not in kept and parent.death is None:
+            if (
+                parent.death is not None and parent.tip not in self._deaths
+            ):  # in this tick, and already replaced
+                self._bury(lane, parent)
+                self._account(parent.tip, -np.inf)
+                self._ints["flags"][parent.tip] |= Flag.DROPPED
+            elif parent.death is None and parent.tip not in kept:
                 node = self._node(lane, parent.tip, Flag.DROPPED)
                 self._floats["log_masses"][node] = self._floats["log_weights"][node] = self._log_mass(parent)
 
@@ -261,11 +267,11 @@ class Recording(Recorder):
 
     def _bury(self, lane: int, particle: Particle) -> None:
         """Note a death, in a node of its own if the particle has made no move in this tick."""
+        assert particle.death is not None
         if self._ints["ticks"][particle.tip] != self._tick:
             log_mass = self._log_mass(particle)
             particle.tip = self._node(lane, particle.tip, Flag.DEATH)
             self._floats["log_masses"][particle.tip] = log_mass
-        assert particle.death is not None
         self._deaths[particle.tip] = particle.death.reason
 
     def _log_mass(self, particle: Particle) -> float:

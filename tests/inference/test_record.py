@@ -301,6 +301,27 @@ def test_deaths_and_drops_are_leaves(seed):
         assert record.lanes[node] not in ancestors
 
 
+@program
+def dead_ends():
+    """Some reach the length limit and may not end there, in a tick that resamples; others go on."""
+    limit = sample(Categorical([3, 6]))
+    return sample(LM("x", max_tokens=limit) & Regex("([ab][ab])+"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_dies_in_a_tick_that_resamples_is_recorded_as_dead(seed):
+    posterior = infer(dead_ends(), SMC(24, 1.0), seed=seed, record=True)
+    record = posterior.record
+    assert set(record.leaves.tolist()) == set(record.dropped.tolist()) | set(record.deaths) | set(record.tips)
+    assert not set(record.dropped.tolist()) & set(record.deaths)
+    moves = [record.move(node) for node in record.deaths]
+    assert any(posterior.steps[move.tick - 1].resampled for move in moves)
+    assert all("may not end there" in move.death and move.log_weight == -math.inf for move in moves)
+    _, log_evidence = replay(record, posterior.steps)
+    assert log_evidence == pytest.approx(posterior.log_evidence, abs=1e-10)
+    assert len(moves) + len(record.dropped) > 0
+
+
 def test_deaths_have_their_reasons():
     record = infer(never(), SMC(4), record=True).record
     assert record.tips == ()

@@ -36,7 +36,7 @@ class Genealogy {
         if (record.fate(row) !== "dead") continue;
         const node = record.rows.tip[row];
         const at = this.ended.get(record.lane[node]) ?? [];
-        this.ended.set(record.lane[node], [...at, record.tick[node]]);
+        this.ended.set(record.lane[node], [...at, record.tick[node] - this.#gone(node)]);
       }
     }
     this.survives = new Array(ticks + 1);
@@ -67,8 +67,12 @@ class Genealogy {
     const { record } = this;
     if (record.fate(row) === "sample") return this.lineage(this.ticks, record.rows.lane[row]);
     const node = record.rows.tip[row];
-    const gone = record.flags[node] & FLAG.DROPPED ? 1 : 0; // a place before the resampling is one of the tick before
-    return this.lineage(record.tick[node] - gone, record.lane[node]);
+    return this.lineage(record.tick[node] - this.#gone(node), record.lane[node]);
+  }
+
+  /** 1 if a node's place is that before the resampling of its tick, and so one of the tick before; else 0. */
+  #gone(node) {
+    return this.record.flags[node] & FLAG.DROPPED ? 1 : 0;
   }
 
   /** Show the lineage of a row of the list; null: none. */

@@ -83,7 +83,7 @@ function describe(lineages, row, node) {
   line("where", `tick ${lineages.tick[node]}, place ${lineages.lane[node]}${kernel}${flags & FLAG.FORCED ? ", forced" : ""}`);
   if (lineages.site[node] >= 0) line("site", visible(lineages.sites[lineages.site[node]]));
   if (lineages.position && lineages.position[node] >= 0) line("position", lineages.position[node]);
-  if (flags & FLAG.DROPPED) line("fate", "resampled away");
+  if (flags & FLAG.DROPPED && !(flags & FLAG.DEATH)) line("fate", "resampled away");
   const refused = lineages.rejected[node];
   if (refused) {
     const more = refused[0] > refused.length - 1 ? " …" : "";
