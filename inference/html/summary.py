@@ -23,7 +23,7 @@ def summary(posterior: Posterior[Any]) -> str:
     ranked = posterior.top(len(posterior))
     rows = "".join(
         f'<tr><td style="text-align:right">{p:.4f}</td>'
-        f'<td style="text-align:left"><code dir="auto">{_escaped(repr(value))}</code></td></tr>'
+        f'<td style="text-align:left"><code dir="ltr">{_escaped(repr(value))}</code></td></tr>'
         for value, p in ranked[:_ROWS]
     )
     rest = len(ranked) - _ROWS

@@ -78,7 +78,7 @@ function drawValues(data, $, list) {
     const bar = make("span", "bar");
     bar.style.setProperty("--share", probability / best);
     const value = make("code", "", visible(text));
-    value.dir = "auto";
+    value.dir = "ltr"; // it is a Python expression, whatever the texts in it
     const button = make("button", "value", make("span", "number", probability.toFixed(4)), bar, value);
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
