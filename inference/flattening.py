@@ -139,6 +139,8 @@ class Flattened(Scheduler):
         law, sources = self._flat[id(following)], following.rows[at]
         made = self._groups[-1].proposal
         self.log_starts[members] += made.log_weights + law.log_normalisers[sources]
+        masses = NextTokens(law.masses, following.rows)
+        self.runtime.recorder.weighed(self.particles, members, masses, at, made)
         self._groups[-1].proposal = _Paid(
             made.numerators, made.rows, made.log_weights, made, law, sources, members, self.log_starts
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from inference.methods.base import Method
 from inference.methods.smc import SMC
 from inference.posterior import Posterior, Sample
 from inference.progress import Progress, progress_for
+from inference.recording import Recording
 from inference.report import reports
 from inference.runtime import Runtime
 from ppl.errors import InvalidArgument
@@ -29,6 +30,7 @@ def infer(
     awrs: AWRS | None = None,
     drafts: bool = True,
     progress: bool | None = None,
+    record: bool = False,
 ) -> Posterior[R]:
     """Return the posterior of `model` as weighted samples with an estimate of the evidence.
 
@@ -48,6 +50,9 @@ def infer(
         It changes the speed, and when particles are compared; neither posterior nor evidence.
     progress:
         Show a line of progress; by default only if standard error is a terminal.
+    record:
+        Keep every move of every particle in `posterior.record` (about 100 bytes for a token), for the report. It
+        changes neither the random numbers nor the result.
 
     Raises
     ------
@@ -57,8 +62,11 @@ def infer(
         survives is no error here: its posterior has `log_evidence == -inf`.
     """
     method, seed = checked_settings(method, seed, awrs)
+    if not isinstance(record, bool):
+        raise InvalidArgument(f"record={record!r}", hint="True or False")
+    runtime = Runtime(awrs, drafts=drafts, recorder=Recording() if record else None)
     with progress_for(progress) as shown:
-        return posterior_of(model, method, seed, Runtime(awrs, drafts=drafts), shown)
+        return posterior_of(model, method, seed, runtime, shown)
 
 
 def checked_settings(method: Method | None, seed: int, awrs: AWRS | None) -> tuple[Method, int]:
@@ -87,8 +95,10 @@ def posterior_of(
     evaluated = usage.prompt_tokens + usage.tokens
     cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted)
     model.measured = {site.address: site.lines() for site in sites}
+    pairs = zip(result.particles, result.log_weights.tolist(), strict=True)
+    kept = [(particle, w) for particle, w in pairs if particle.finished and w > -np.inf]
     return Posterior(
-        samples=_samples(result.particles, result.log_weights),
+        samples=[Sample(particle.value, w, particle.trace) for particle, w in kept],
         log_evidence=result.log_evidence,
         method=repr(method),
         seed=seed,
@@ -96,6 +106,7 @@ def posterior_of(
         cost=cost,
         sites=sites,
         no_survivors=None if result.last_death is None else str(result.last_death),
+        record=runtime.recorder.record([particle for particle, _ in kept]),
     )
 
 
@@ -109,9 +120,3 @@ def _require_model(model: object) -> None:
         raise InvalidArgument(
             f"infer got {model!r}, which is no model", hint="decorate a function with @program"
         )
-
-
-def _samples(particles: Any, log_weights: Any) -> tuple[Sample[Any], ...]:
-    """Return the finished particles of positive weight."""
-    pairs = zip(particles, log_weights.tolist(), strict=True)
-    return tuple(Sample(p.value, w, p.trace) for p, w in pairs if p.finished and w > -np.inf)

@@ -72,6 +72,8 @@ class SiteReport:
         The parts of the constraint.
     guesses, guessed:
         Tokens that drafts held for a particle's next move, and those that came next.
+    reason:
+        The kernel that the compiler chose, and why.
     """
 
     address: str
@@ -86,6 +88,7 @@ class SiteReport:
     parts: tuple[PartReport, ...]
     guesses: int = 0
     guessed: int = 0
+    reason: str = ""
 
     @property
     def acceptance(self) -> float | None:
@@ -142,6 +145,7 @@ def _report(site: Site, address: str) -> SiteReport:
         parts=tuple(_part(part) for part in site.parts),
         guesses=site.guesses.made,
         guessed=site.guesses.true,
+        reason=site.reason,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Self
 from inference.drafts import Drafts
 from inference.engines.base import Usage
 from inference.estimators import AWRS
+from inference.recording import Recorder
 from inference.sessions import Sessions
 from inference.site import Site
 from inference.twists import Twists
@@ -36,6 +37,8 @@ class Runtime:
         What guesses the tokens that come next, see `inference.drafts`; None: nothing is evaluated ahead.
     denoising:
         What the denoisers of masked-diffusion models have spent.
+    recorder:
+        Who is told of every move.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
@@ -47,6 +50,7 @@ class Runtime:
         clock: Callable[[], float] = time.perf_counter,
         *,
         drafts: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
         self.sessions = Sessions() if sessions is None else sessions
         self.clock = clock
@@ -55,6 +59,7 @@ class Runtime:
         self.drafts = Drafts() if drafts else None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
+        self.recorder = Recorder() if recorder is None else recorder
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
 
@@ -65,6 +70,7 @@ class Runtime:
         if key not in self.sites:
             self.sites[key] = Site(plan, self.awrs, self.clock)
             self.addresses[self.sites[key]] = address
+            self.recorder.site(self.sites[key])
         return self.sites[key]
 
     @property

@@ -75,7 +75,10 @@ class Scheduler:
 
     def start(self) -> None:
         """Run every particle to its first text site."""
+        self.runtime.recorder.begin(self.particles)
         self._settle([(i, self._guard(i, p.fiber.start)) for i, p in enumerate(self.particles)])
+        self.runtime.recorder.settled(self.particles, self.log_weights)
+        self.runtime.recorder.ticked()
 
     @property
     def live(self) -> list[int]:
@@ -136,6 +139,7 @@ class Scheduler:
             if a not in seen:
                 parent.close()
         self.log_weights = np.full(len(ancestors), log_mean_exp(self.log_weights))
+        self.runtime.recorder.selected(parents, self.particles, self.log_weights)
         for group in self._groups:
             order = {int(i): k for k, i in enumerate(group.particles)}
             chosen = [(j, order[a]) for j, a in enumerate(ancestors.tolist()) if a in order]
@@ -151,6 +155,7 @@ class Scheduler:
         while members := self._ahead():
             self._propose(members, ahead=True)
             self._draw()
+        self.runtime.recorder.ticked()
 
     def _ahead(self) -> list[int]:
         """Return the particles whose next laws are known without a pass."""
@@ -170,6 +175,7 @@ class Scheduler:
                 tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
             self.drawn += len(tokens)
             tally_draws(group.kernel, states, log_weights)
+            self.runtime.recorder.drawn(self.particles, indices, tokens, log_weights)
             for i, state, token, w in zip(
                 indices, states, tokens.tolist(), log_weights.tolist(), strict=True
             ):
@@ -205,6 +211,7 @@ class Scheduler:
         self._settle(
             [(i, self._end_text(i, s)) for i, s in written if s.finished and self.particles[i].death is None]
         )
+        self.runtime.recorder.settled(self.particles, self.log_weights)
 
     # Moves between text sites.
 
@@ -251,10 +258,11 @@ class Scheduler:
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
         """Draw the value of a finite site in proportion to its masses; their sum is the weight."""
-        logits = torch.tensor([form.log_masses], dtype=torch.float64)
+        logits, before = torch.tensor([form.log_masses], dtype=torch.float64), float(self.log_weights[i])
         if not self._add_weight(i, float(torch.logsumexp(logits, -1)), f"no value left of {form}"):
             return []
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
+        self.runtime.recorder.chosen(self.particles, i, form, index, before)
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
 
     def _end_text(self, i: int, state: State) -> Request:
@@ -271,6 +279,7 @@ class Scheduler:
         with self._located(int(members[0])):
             proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
         self.log_weights[members] += proposal.log_weights
+        self.runtime.recorder.weighed(self.particles, members, following, at, proposal)
         if kernel in ("masked", "corrector"):
             tally_masses(kernel, states, proposal.log_weights)
         for i in members[np.isneginf(proposal.log_weights)].tolist():
@@ -283,10 +292,7 @@ class Scheduler:
         try:
             yield
         except PPLError as error:
-            request = self.particles[i].fiber.pending
-            assert request is not None
-            assert not isinstance(request, Finished)
-            error.message = f"sample at {request.address}: {error.message}"
+            error.message = f"sample at {self.particles[i].address}: {error.message}"
             raise
 
     def _add_weight(self, i: int, log_weight: float, reason: str) -> bool:
@@ -304,11 +310,8 @@ class Scheduler:
 
     def _kill(self, i: int, reason: str) -> None:
         particle = self.particles[i]
-        request = particle.fiber.pending
-        assert request is not None
-        assert not isinstance(request, Finished)
         text = "" if particle.text is None else particle.text.shown
-        particle.death = self.last_death = Death(request.address, reason, text)
+        particle.death = self.last_death = Death(particle.address, reason, text)
         particle.text = None
         particle.close()
 

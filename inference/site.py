@@ -216,6 +216,7 @@ class Site:
         self.tally = Tally()
         self.guesses = Guesses()
         self.shown = str(plan)
+        self.reason = f"{plan.kernel}: {plan.reason}" if isinstance(plan, TextPlan) else plan.kernel
         constraint = plan.constraint if isinstance(plan, TextPlan) else None
         flat = constraint.parts if isinstance(constraint, And) else (constraint,)
         pieces = [piece for piece in flat if piece is not None]
@@ -226,6 +227,8 @@ class Site:
         self._order = list(range(len(pieces)))
         self._verdicts: dict[tuple[bytes, bool], bool] = {}
         self._since = self._clock()
+        self.rejected: dict[int, list[int]] | None = None
+        """By the id of a text state: candidates for its next token that were refused; None: nobody asks."""
 
     def matcher(self) -> Matcher | None:
         """Return the matcher of the whole constraint before the first byte."""
@@ -250,6 +253,10 @@ class Site:
         self.tally.verdicts += len(new)
         self.tally.draws += len(moves)
         verdicts = [self._verdicts[key] for key in keys]
+        if self.rejected is not None:
+            for (state, token), verdict in zip(moves, verdicts, strict=True):
+                if not verdict:
+                    self.rejected.setdefault(id(state), []).append(token)
         self.tally.accepted += sum(verdicts)
         return verdicts
 
