@@ -1,8 +1,8 @@
 """Engine `llama.cpp`: causal language models in GGUF files, their weights quantised or not, on the CPU.
 
-The tokenizer of a file is read by transformers, like that of any other model, and compared with the bytes that
-llama.cpp itself gives each id. Ids to which llama.cpp gives no bytes stand for no text; a file that the two understand
-differently is refused.
+Prompts are read by llama.cpp's own tokenizer, which knows whether a beginning-of-sequence id or a space belongs in
+front. Texts are spelled, and chat templates filled in, by the tokenizer that transformers makes of the file. The bytes
+of each id must be the same for both, else the file is refused; ids to which llama.cpp gives no bytes stand for no text.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ class LlamaCppEngine(TokenizedEngine):
                     f"token {v} of {name!r} is {data!r} for transformers, {piece!r} for llama.cpp",
                     hint="convert the model again with current versions of llama.cpp and transformers",
                 )
+
+    def _read(self, text: str, *, special: bool) -> tuple[int, ...]:
+        return self.model.tokenize(text, special=special)
 
     def session(self) -> LlamaCppSession:
         """Return a fresh session."""

@@ -123,6 +123,13 @@ class LlamaModel:
             length = c.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, False)
         return buffer.raw[:length]
 
+    def tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Return the ids of a text in which special tokens count as such, with those that begin or end any prompt."""
+        data = text.encode()
+        ids = (c.llama_token * (len(data) + 8))()
+        n = c.llama_tokenize(self._vocabulary, data, len(data), ids, len(ids), special, True)
+        return tuple(ids[:n])
+
 
 def retype(source: Path, target: Path, dtype: str) -> None:
     """Write the model of a GGUF file with weights of one of the types `RETYPED`.

@@ -84,9 +84,9 @@ class TokenizedEngine(Engine):
 
         A prompt without any token begins with the beginning-of-sequence id, or else an end-of-sequence id.
         """
-        ids = tuple(self._tokenizer(text)["input_ids"])
+        ids = self._read(text, special=True)
         if ids and ids[-1] in self.vocabulary.eos:  # put there by the tokenizer? Then the text would be over
-            plain = tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+            plain = self._read(text, special=False)
             ids = ids if plain[-1:] == ids[-1:] else ids[:-1]
         if ids:
             return ids
@@ -119,7 +119,11 @@ class TokenizedEngine(Engine):
                 f"the chat template of {self.name!r} does not take these messages: {error}",
                 hint='pass a list of {"role": "system" | "user" | "assistant", "content": ...}, in turn',
             ) from error
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._read(text, special=False)
+
+    def _read(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Return the ids of a text in which special tokens count as such, with those that begin or end any prompt."""
+        return tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def _vocabulary(
         self, known: TokenBytes, size: int, configured: set[int], silent: Collection[int]

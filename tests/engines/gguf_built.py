@@ -32,7 +32,7 @@ _GEMMA = {
 }
 
 
-def write(file: Path, model: Any, tokenizer: Any, **more: int) -> Path:
+def write(file: Path, model: Any, tokenizer: Any, *, bos: bool = False, **more: int) -> Path:
     """Write a Llama or Gemma 3 model in float32; `more` is metadata of the architecture."""
     config = model.config
     gemma = config.model_type == "gemma3_text"
@@ -57,6 +57,7 @@ def write(file: Path, model: Any, tokenizer: Any, **more: int) -> Path:
     for key, value in more.items():
         writer.add_uint32(f"{writer.arch}.{key.replace('__', '.')}", value)
     _add_tokenizer(writer, tokenizer, config.vocab_size)
+    writer.add_add_bos_token(bos)
     for name, weight in model.state_dict().items():
         if not (name == "lm_head.weight" and config.tie_word_embeddings):
             writer.add_tensor(*_tensor(name.removesuffix(".weight"), weight.float(), config, gemma))
@@ -95,4 +96,3 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Any, size: int) -> None:
     writer.add_token_merges([" ".join(pair) for pair in spec["model"]["merges"]])
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_bos_token_id(tokenizer.bos_token_id)
-    writer.add_add_bos_token(False)

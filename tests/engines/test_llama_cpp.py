@@ -122,6 +122,14 @@ def test_vocabulary_and_ends_are_those_of_transformers(llama: LlamaCppEngine) ->
         assert llama.encode_prompt(text) == other.encode_prompt(text)
 
 
+def test_a_prompt_begins_as_the_file_says(tmp_path: Path) -> None:
+    begun = gguf_built.write(tmp_path / "b.gguf", tiny("llama").forward.model, built.byte_level(), bos=True)
+    engine = load(begun)
+    assert engine.encode_prompt("the") == (1, *engine.encode("the"))
+    assert engine.encode_prompt("") == (1,)
+    assert engine.encode("the")[0] != 1
+
+
 def test_one_context_at_a_time(llama: LlamaCppEngine, reference: Reference) -> None:
     for n in (1, 2, 17, 128):
         with llama.session() as session:
