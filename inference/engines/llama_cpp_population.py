@@ -156,14 +156,12 @@ class Population:
     def _settle(self, origins: Sequence[Origin], staying: set[int]) -> list[int]:
         """Return a sequence for each origin, which holds it now; sequences that do not stay leave.
 
-        One that leaves is taken over by what has most in common with it, the others get copies.
+        One that leaves is taken over by the first that begins with it, the others get copies.
         """
         heirs: dict[int, int] = {}
-        for i, (source, base) in enumerate(origins):
-            if source is None or source in staying:
-                continue
-            if source not in heirs or base > origins[heirs[source]][1]:
-                heirs[source] = i
+        for i, (source, _) in enumerate(origins):
+            if source is not None and source not in staying:
+                heirs.setdefault(source, i)
         for sequence in [s for s in self._holds if s not in staying and s not in heirs]:
             self._drop(sequence)
         free = (s for s in range(MOST_SEQUENCES) if s not in self._holds)
@@ -176,7 +174,7 @@ class Population:
                 targets.append(next(free))
                 if source is not None:
                     self._cells.copy(source, targets[-1], base)
-        for source, i in heirs.items():
+        for source, i in heirs.items():  # after the copies, which may need more of it
             self._cells.remove(source, first=origins[i][1])
         return targets
 

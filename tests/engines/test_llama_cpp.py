@@ -314,15 +314,13 @@ def test_contexts_that_left_give_their_cells_back(llama: LlamaCppEngine) -> None
 
 
 def test_an_interrupted_call_leaves_a_usable_session(llama: LlamaCppEngine, reference: Reference) -> None:
-    root = Context((5, 6, 7))
+    parent = Context((5, 6, 7)).extend(8)
     with llama.session() as session:
-        session.next_tokens([root])
-        with (
-            patch.object(llama, "softmax", side_effect=KeyboardInterrupt),
-            pytest.raises(KeyboardInterrupt),
-        ):
-            session.next_tokens([root.extend(8), root.extend(9)])
-        check(session, [root.extend(8), root, root.extend(9)], reference)
+        session.next_tokens([parent])
+        with patch.object(llama, "softmax", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+            session.next_tokens([parent.extend(9)])  # which has taken over the sequence of its parent
+        check(session, [parent.extend(8), parent.extend(9)], reference)
+        check(session, [parent.extend(8).extend(7), parent], reference)
 
 
 def test_a_closed_session(llama: LlamaCppEngine) -> None:
