@@ -12,6 +12,7 @@ from inference.engines.table import TableLM
 from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
 from inference.estimators import AWRS
 from inference.infer import infer
+from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
     Enumerate,
@@ -50,6 +51,8 @@ __all__ = [
     "Weighted",
     "classifier",
     "infer",
+    "infer_many",
     "load",
     "load_mdm",
+    "program_seed",
 ]

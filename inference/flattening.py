@@ -117,8 +117,8 @@ class Flattened(Scheduler):
             self.close()
 
     @override
-    def _laws(self, states: Sequence[State]) -> list[Laws]:
-        laws = super()._laws(states)
+    def _laws(self, states: Sequence[State], *, ahead: bool) -> list[Laws]:
+        laws = super()._laws(states, ahead=ahead)
         flattened = [self._flatten(law.following) for law in laws]
         self._flat = {id(law.flat): law for law in flattened}
         return [Laws(law.members, flat.flat) for law, flat in zip(laws, flattened, strict=True)]

@@ -37,8 +37,8 @@ class LlamaCppSession(Session):
         self._populations: list[Population] = []
 
     @torch.inference_mode()
-    def next_tokens(self, contexts: Sequence[Context]) -> NextTokens:
-        """Return the (U, V) float32 distributions after the U distinct ones of `contexts`.
+    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+        """Return the (U, V) float32 distributions after the U distinct ones of `contexts`; `drafts` are not used.
 
         Raises
         ------

@@ -9,6 +9,7 @@ from typing import Any
 from inference.engines.forward import Forward
 from inference.engines.kv_cache import attention_windows
 from inference.engines.lora import with_adapter
+from inference.engines.prompt_cache import PromptCache
 from inference.engines.tokenized import TokenizedEngine, ids_of
 from inference.engines.transformers_session import TransformersSession
 
@@ -39,6 +40,7 @@ class TransformersEngine(TokenizedEngine):
         if getattr(config, "attn_logit_softcapping", None):
             model.set_attn_implementation("eager")  # the fused kernels have no soft cap
         self.forward = Forward(model.eval().requires_grad_(False))
+        self.prompts = PromptCache()
         super().__init__(
             tokenizer,
             size=int(model.get_output_embeddings().weight.shape[0]),

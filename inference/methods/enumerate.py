@@ -49,6 +49,7 @@ class Enumerate(Method):
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Follow every path to its end."""
+        runtime.drafts = None  # every token is followed, none is guessed
         scheduler = _Branching(model, rng, runtime, self.max_paths)
         try:
             scheduler.start()

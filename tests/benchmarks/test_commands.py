@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import engines, json_schema, overhead, rejection, weights
+from benchmarks import engines, json_schema, overhead, rejection, throughput, weights
 from benchmarks.common import data_rows
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import awrs
@@ -40,6 +40,14 @@ def test_weights(capsys):
     results = result(capsys)["results"]
     assert results["llama.cpp, float32"]["mean_kl"] < 1e-6
     assert 1e-4 < results["llama.cpp, q8_0"]["mean_kl"] < 0.02
+
+
+@pytest.mark.model
+def test_throughput(capsys):
+    throughput.main(["--programs", "3", "--particles", "2", "--tokens", "4"])
+    (run,) = result(capsys)["runs"]
+    assert run["alone"]["tokens"] > 0
+    assert run["ratio"] > 0.0
 
 
 @pytest.mark.model
