@@ -54,7 +54,7 @@ class Population:
         self._answer: dict[int, Tensor] = {}  # sequence -> (V,) log-probabilities
         self._prompts: OrderedDict[Ids, int] = OrderedDict()  # recent prompts -> sequence
 
-    def knows(self, context: Context) -> bool:
+    def is_home_of(self, context: Context) -> bool:
         """Return whether a context, or its parent, was among those of the last call."""
         return context in self._slot or context.parent in self._slot
 

@@ -89,7 +89,7 @@ class LlamaCppSession(Session):
         shares: list[list[Context]] = [[] for _ in self._populations]
         homeless = []
         for context in contexts:
-            home = next((i for i, p in enumerate(self._populations) if p.knows(context)), None)
+            home = next((i for i, p in enumerate(self._populations) if p.is_home_of(context)), None)
             if home is None or len(shares[home]) == CROWD:
                 homeless.append(context)
             else:
