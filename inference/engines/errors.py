@@ -32,3 +32,7 @@ class NotSpellable(PPLError, ValueError):
 
 class SessionClosed(PPLError, RuntimeError):
     """A session was asked after it had been closed."""
+
+
+class SessionFull(PPLError, MemoryError):
+    """A session has no memory for the contexts that it was asked for."""

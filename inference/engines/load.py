@@ -1,4 +1,4 @@
-"""Loading a language model by name: embedded, a local directory, or from the Hugging Face hub."""
+"""Loading a language model by name: embedded, a local directory or file, or from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from inference.engines.progress_bars import without_progress_bars
 from ppl.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from inference.engines.tokenized import TokenizedEngine
     from inference.engines.transformers import TransformersEngine
 
 _REMEDY = 'load("smollm2") is embedded and needs no network; a local directory works too'
 _TIMEOUT = 5.0
 """Seconds after which the hub counts as out of reach."""
 
-_Key = tuple[str, str | None, torch.device, torch.dtype, int]
-_loaded: WeakValueDictionary[_Key, TransformersEngine] = WeakValueDictionary()
+ENGINES = ("transformers", "llama.cpp")
+"""The engines that `load` knows."""
+
+_loaded: WeakValueDictionary[tuple[object, ...], TokenizedEngine] = WeakValueDictionary()
 
 
 def load(
     name: str | os.PathLike[str] = "smollm2",
     *,
+    engine: str | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
-) -> TransformersEngine:
+) -> TokenizedEngine:
     """Return the language model `name`.
 
     While an engine is in use, loading it again with equal arguments returns the same one. The code of a model
@@ -46,11 +50,14 @@ def load(
     ----------
     name:
         An embedded model ("smollm2": SmolLM2-135M-Instruct), a local directory in the format of transformers,
-        or a Hugging Face id.
+        a local GGUF file, or a Hugging Face id.
+    engine:
+        "transformers", or "llama.cpp" for GGUF files and embedded models; by default what the files are made for.
     device:
-        Where it runs, by default the CPU.
+        Where it runs, by default the CPU; llama.cpp runs there only.
     dtype:
-        Precision of the weights, by default float32 on a CPU and bfloat16 elsewhere.
+        Precision of the weights: for transformers by default float32 on a CPU and bfloat16 elsewhere; for llama.cpp
+        "float32", "q8_0", or by default the types in the file.
     revision:
         Branch, tag or commit of a Hugging Face id; nothing else has revisions.
 
@@ -72,21 +79,60 @@ def load(
     Text(...)
     """
     name = os.fspath(name)
+    local_file = Path(name).expanduser().is_file()
+    if engine is None:
+        engine = "llama.cpp" if local_file else "transformers"
+    if engine not in ENGINES:
+        raise InvalidArgument(f"engine={engine!r} is unknown", hint=f"pass one of {', '.join(ENGINES)}")
+    if revision is not None and (local_file or name in EMBEDDED or Path(name).expanduser().is_dir()):
+        raise InvalidArgument(
+            f"revision={revision!r}, but {name!r} is no Hugging Face id", hint="leave `revision` out"
+        )
+    if engine == "llama.cpp":
+        return _with_llama_cpp(name, device, dtype)
+    if local_file:
+        raise InvalidArgument(
+            f"{name!r} is a file, and engine transformers reads directories",
+            hint="pass engine='llama.cpp' for a GGUF file",
+        )
+    return _with_transformers(name, device, dtype, revision)
+
+
+def _with_transformers(
+    name: str, device: str | torch.device | None, dtype: str | torch.dtype | None, revision: str | None
+) -> TokenizedEngine:
     where = _device(device)
     precision = _dtype(dtype, where)
     path = directory(name) if name in EMBEDDED else Path(name).expanduser()
     local = path.is_dir()
-    if revision is not None and (local or name in EMBEDDED):
-        raise InvalidArgument(
-            f"revision={revision!r}, but {name!r} is no Hugging Face id", hint="leave `revision` out"
-        )
     source = str(path.resolve()) if local else name
     stamp = max((file.stat().st_mtime_ns for file in path.iterdir()), default=0) if local else 0
-    key = (source, revision, where, precision, stamp)
+    return _shared(
+        ("transformers", source, revision, where, precision, stamp),
+        lambda: _read(name, source, local=local, device=where, dtype=precision, revision=revision),
+    )
+
+
+def _with_llama_cpp(
+    name: str, device: str | torch.device | None, dtype: str | torch.dtype | None
+) -> TokenizedEngine:
+    from inference.engines.llama_cpp import gguf_file, read_gguf
+
+    if _device(device).type != "cpu":
+        raise InvalidArgument(
+            f"device={device!r}, but engine llama.cpp runs on the CPU",
+            hint="leave `device` out, or pass engine='transformers'",
+        )
+    file = gguf_file(name)
+    kind = None if dtype is None else str(dtype).removeprefix("torch.")
+    return _shared(("llama.cpp", file, kind, file.stat().st_mtime_ns), lambda: read_gguf(name, file, kind))
+
+
+def _shared(key: tuple[object, ...], read: Callable[[], TokenizedEngine]) -> TokenizedEngine:
+    """Return the engine in use that was read with this key, else read it."""
     engine = _loaded.get(key)
     if engine is None:
-        engine = _read(name, source, local=local, device=where, dtype=precision, revision=revision)
-        _loaded[key] = engine
+        engine = _loaded[key] = read()
     return engine
 
 
