@@ -1,0 +1,52 @@
+"""The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
+
+from inference.denoisers.table import TableMDM
+from inference.denoisers.trained import TrainedMDM
+from inference.denoisers.transformers import load_mdm
+from inference.diagnostics import Cost, Step
+from inference.engines.load import load
+from inference.engines.table import TableLM
+from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
+from inference.estimators import AWRS
+from inference.infer import infer
+from inference.methods import (
+    SMC,
+    Enumerate,
+    Importance,
+    LocallyConstrained,
+    Method,
+    Rejection,
+    TemperedSMC,
+)
+from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.report import PartReport, SiteReport
+from inference.rewards import classifier
+
+__all__ = [
+    "AWRS",
+    "SMC",
+    "BoundExceeded",
+    "BudgetExceeded",
+    "Cost",
+    "Enumerate",
+    "Importance",
+    "LocallyConstrained",
+    "Method",
+    "NoSurvivors",
+    "PartReport",
+    "Posterior",
+    "Ranked",
+    "Rejection",
+    "Sample",
+    "SiteReport",
+    "Step",
+    "TableLM",
+    "TableMDM",
+    "TemperedSMC",
+    "TrainedMDM",
+    "Weighted",
+    "classifier",
+    "infer",
+    "load",
+    "load_mdm",
+]
