@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -121,8 +121,9 @@ def _explain(task: Task, rows: Iterable[Row], how: Explaining) -> None:
     row = next(iter(rows), None)
     if row is None:
         raise BadInput("the input has no rows", hint="a plan is that of the first row")
-    task.title(row)
+    title = task.title(row)
     explanation = task.model(row, how.load() if task.needs_lm else None).explain(how.seed)
+    explanation = replace(explanation, program=title)
     if how.as_json:
         print(json.dumps(asdict(explanation)))
     else:

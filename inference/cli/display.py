@@ -59,9 +59,10 @@ def show_outcome(console: Console, outcome: Outcome, *, heading: bool) -> None:
         rest = len(posterior.top(len(posterior))) - len(outcome.values)
         console.print(
             f"{f'and {rest} more values; ' if rest else ''}log evidence {posterior.log_evidence:.4f} nats, "
-            f"ESS {posterior.ess:.1f} of {len(posterior)} samples"
+            f"ESS {posterior.ess:.1f} of {len(posterior)} samples",
+            soft_wrap=True,
         )
-    console.print(f"{posterior.method}, seed {posterior.seed}: {posterior.cost}", style="dim")
+    console.print(f"{posterior.method}, seed {posterior.seed}: {posterior.cost}", style="dim", soft_wrap=True)
     if heading:
         console.print()
 

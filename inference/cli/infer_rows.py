@@ -102,7 +102,7 @@ def _computation(task: Task, method: Method, options: Inference) -> Callable[[Ro
             title = task.title(row)
             if task.needs_lm and not loaded:
                 loaded.append(options.load())
-            posterior = infer(task.model(row, *loaded), method, seed=options.seed)
+            posterior = infer(task.model(row, loaded[0] if loaded else None), method, seed=options.seed)
             best = posterior.top(options.top) if posterior.samples else []
             values = [{"value": as_json(v), "probability": p, **as_json(task.details(v))} for v, p in best]
         except PPLError as error:
