@@ -17,6 +17,9 @@ _LONGEST = 40
 _SEVERAL = 12
 """Up to so many possible bytes are each followed; more are shown as ranges."""
 
+_FEW = 3
+"""Up to so many possible characters are not worth a range."""
+
 _BEYOND = "a character beyond ASCII"
 _PRINTABLE = range(32, 127)
 
@@ -43,6 +46,8 @@ class Verdict:
         The same for people: what the text could go on with, ranges such as `a-z`, or words.
     may_end:
         Whether the text could have ended there.
+    complete:
+        Whether all of it was read, and might be complete; if it does not match, then something refused the whole.
     reason:
         What is wrong, in words; empty if it matches.
     """
@@ -57,6 +62,7 @@ class Verdict:
     next_bytes: tuple[int, ...]
     expected: tuple[str, ...]
     may_end: bool
+    complete: bool
     reason: str
 
 
@@ -114,6 +120,7 @@ def _verdict(text: bytes, at: int, matcher: Matcher | None, may_end: bool, reaso
         next_bytes=following,
         expected=() if matcher is None else described(matcher, following),
         may_end=may_end,
+        complete=matcher is None,
         reason=reason,
     )
 
@@ -126,7 +133,9 @@ def next_bytes(matcher: Matcher) -> tuple[int, ...]:
 def described(matcher: Matcher, following: tuple[int, ...]) -> tuple[str, ...]:
     """Return the bytes that may come next for people."""
     if len(following) <= _SEVERAL:
-        return tuple(dict.fromkeys(_followed(matcher, byte) for byte in following))
+        followed = tuple(dict.fromkeys(_followed(matcher, byte) for byte in following))
+        if len(followed) <= _FEW or any(len(text) > 1 for text in followed):
+            return followed
     missing = [chr(byte) for byte in _PRINTABLE if byte not in following]
     if len(missing) <= _SEVERAL:
         return (f"any character but {' '.join(missing)}" if missing else "any character",)

@@ -197,6 +197,8 @@ def _check(source: Source, checking: Checking) -> None:
 def _shown(verdict: Verdict) -> str:
     if verdict.matches:
         return "matches"
+    if verdict.complete:
+        return f"does not match as a whole\n  why    {printable(verdict.reason)}"
     place = f"byte {verdict.byte}, character {verdict.character}"
     if "\n" in verdict.read:
         place += f", line {verdict.line}, column {verdict.column}"
@@ -204,9 +206,10 @@ def _shown(verdict: Verdict) -> str:
     could = [*map(printable, map(repr, verdict.expected)), *(["the end"] if verdict.may_end else [])]
     return "\n".join(
         [
-            f"does not match at {place}: {printable(verdict.reason)}",
+            f"does not match at {place}",
+            f"  why    {printable(verdict.reason)}",
             f"  after  {read!r}",
             f"  found  {verdict.found!r}" if verdict.found else "  found  the end",
-            *([f"  could come next: {', '.join(could)}"] if could else []),
+            *([f"  could  {', '.join(could)}"] if could else []),
         ]
     )

@@ -66,7 +66,7 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     connection.execute("PRAGMA query_only = ON")
-    connection.execute("SELECT count(*) FROM sqlite_schema")  # reads the file, which connecting does not
+    connection.execute("SELECT count(*) FROM sqlite_master")  # reads the file, which connecting does not
     return connection
 
 

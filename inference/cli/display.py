@@ -48,7 +48,8 @@ def show_outcome(console: Console, outcome: Outcome, *, heading: bool) -> None:
     """Print an outcome, under what was asked if `heading`."""
     posterior = outcome.posterior
     if heading:
-        console.print(Text(printable(f"{outcome.row.line}. {' '.join(outcome.title.split())}"), style="bold"))
+        asked = printable(f"{outcome.row.line}. {' '.join(outcome.title.split())}")
+        console.print(Text(asked, style="bold", no_wrap=True, overflow="ellipsis"))
     if outcome.no_survivors is not None:
         console.print(Text(f"no survivors, log evidence -inf\n  {printable(outcome.no_survivors)}"))
     else:

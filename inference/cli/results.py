@@ -137,7 +137,7 @@ class ResultsFile:
         """Close the file; an interruption is told what it holds."""
         self._file.close()
         if isinstance(error, KeyboardInterrupt):
-            error.add_note(f"{self.path} holds {self.count} results; --resume goes on with them")
+            error.add_note(f"results in {self.path}: {self.count}; --resume goes on with them")
 
     def _read(self) -> None:
         content = self.path.read_bytes()

@@ -41,9 +41,8 @@ def test_rows_and_columns(connection):
 
 
 def test_a_query_that_takes_too_long_is_stopped(connection):
-    tables, total = (
-        sep.join(form.format(i) for i in range(40)) for sep, form in ((", ", "t AS t{}"), (" + ", "t{}.x"))
-    )
+    tables = ", ".join(f"t AS t{i}" for i in range(40))
+    total = " + ".join(f"t{i}.x" for i in range(40))
     endless = f"SELECT count(*) FROM {tables} WHERE ({total}) % 7 = 3"
     assert run_query(connection, endless, seconds=0.2).error == "stopped after 0.2 s"
     assert run_query(connection, "SELECT count(*) FROM t").rows == ((2,),)
