@@ -5,7 +5,7 @@
 1      a run without survivors; `check`: the text does not match
 2      bad usage or bad input: an option, a schema, a pattern, a row, a prompt that is too long
 3      the model cannot be found, read or used
-4      a run failed: a program raised, a budget was exceeded, a file could not be written
+4      a run failed: a program raised, a budget or the memory was exceeded, a file could not be written
 70     a fault of ppl itself, with its traceback (EX_SOFTWARE of sysexits.h)
 130    interrupted by Ctrl-C (128 + SIGINT)
 141    the reader of standard output went away (128 + SIGPIPE)
@@ -83,7 +83,13 @@ def errors_as_exits(*, debug: bool) -> Iterator[None]:
         raise typer.Exit(exit_code(error)) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception:
+    except Exception as error:
+        if (
+            isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        ):  # the latter is torch's
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            say(_message(PPLError(said, hint="fewer --particles, a shorter text, or a smaller model")))
+            raise typer.Exit(FAILED) from None
         traceback.print_exc()
         say(Text("this is a fault of ppl: please report it with the lines above"))
         raise typer.Exit(FAULT) from None

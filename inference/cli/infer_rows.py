@@ -73,6 +73,7 @@ def _check(task: Task, rows: Iterable[Row], options: Inference) -> None:
         raise BadInput("--resume without --out", hint="--out FILE names the results to go on with")
     if options.model is not None and not task.needs_lm:
         raise BadInput("--model, but the program has no parameter `lm`", hint="add it, or leave --model out")
+    _ = task.settings  # refuses a faulty constraint before torch is imported for the method
     if isinstance(rows, list):
         for row in rows:
             task.title(row)

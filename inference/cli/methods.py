@@ -7,12 +7,12 @@ parameters their fields. A value is read as JSON if it can be, else it is a stri
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any, cast
 
+from grammars.json_text import read_json
 from inference.cli.exit_codes import BadInput
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def method_of(spec: str, particles: int | None = None) -> Method:
 def parsed(text: str) -> Any:
     """Return the JSON value of a text, or the text itself where it is not JSON."""
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 

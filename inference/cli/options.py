@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grammars.errors import PPLError
 from inference.cli.exit_codes import BadInput
 from inference.cli.references import is_reference, resolve
 
@@ -51,13 +53,23 @@ class ModelChoice:
         from inference.engines.base import Engine
 
         found = resolve(self.name, "a language model")
-        made = found() if callable(found) and not isinstance(found, Engine) else found
+        made = self._made(found) if callable(found) and not isinstance(found, Engine) else found
         if not isinstance(made, Engine):
             raise BadInput(
                 f"{self.name} is {type(made).__name__}, not a language model",
                 hint="such as a TableLM, or a function without parameters that returns a model",
             )
         return made
+
+    def _made(self, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except PPLError:
+            raise
+        except Exception as error:
+            raise BadInput(
+                f"{self.name} raised {type(error).__name__}: {error}", hint="--debug shows where"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

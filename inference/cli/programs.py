@@ -49,7 +49,12 @@ class ProgramTask:
             )
         self.program: Program[..., Any] = found
         self.signature = inspect.signature(found.function)
-        self.arguments = dict(_argument(given, literal=call.input is None) for given in call.arg)
+        self.arguments: dict[str, Any] = {}
+        for given in call.arg:
+            name, value = _argument(given, literal=call.input is None)
+            if name in self.arguments:
+                raise BadInput(f"--arg {given}: {name!r} is given twice", hint="give each argument once")
+            self.arguments[name] = value
         self.rows: Iterable[Row] = [Row()] if call.input is None else read_rows(call.input)
         self.needs_lm = "lm" in self.signature.parameters and "lm" not in self.arguments
         self._bind(dict.fromkeys(self.arguments))

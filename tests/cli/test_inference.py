@@ -104,10 +104,18 @@ def test_a_program_gets_its_arguments_and_the_model(ppl):
 
 def test_arguments_are_json_or_strings_or_fields_of_the_row(ppl, tmp_path):
     toys.told.clear()
-    for given in ("x=12", "x=[1, null]", "x={y}", 'x="12"', "x=a=b", "x="):
+    for given in ("x=12", "x=[1, null]", "x={y}", 'x="12"', "x=a=b", "x=", "x=NaN"):
         ran = ppl("run", "tests.cli.toys:set_of", "--arg", given)
         assert (ran.code, "no JSON form" in ran.err) == (2, True)
-    assert list(dict.fromkeys(map(repr, toys.told))) == ["12", "[1, None]", "'{y}'", "'12'", "'a=b'", "''"]
+    assert list(dict.fromkeys(map(repr, toys.told))) == [
+        "12",
+        "[1, None]",
+        "'{y}'",
+        "'12'",
+        "'a=b'",
+        "''",
+        "'NaN'",
+    ]
     toys.told.clear()
     (tmp_path / "in.jsonl").write_text('{"y": 5}\n')
     ppl("run", "tests.cli.toys:set_of", "--arg", "x={y}", "--input", tmp_path / "in.jsonl")
@@ -163,6 +171,12 @@ def test_control_characters_and_markup_are_shown_as_they_are(ppl):
         (["run", "toys"], 2, "module:name"),
         (["run", "tests.cli.toys:raises"], 2, "missing a required argument: 'x'"),
         (["run", "tests.cli.toys:raises", "--arg", "x"], 2, "--arg name=value"),
+        (["run", "tests.cli.toys:raises", "--arg", "x=1", "--arg", "x=2"], 2, "given twice"),
+        (
+            ["regex", "a", "--prompt", "x", "--model", "tests.cli.toys:make_none"],
+            2,
+            "raised ZeroDivisionError",
+        ),
         (["run", "tests.cli.toys:raises", "--arg", "x=1", "--model", "smollm2"], 2, "no parameter `lm`"),
         (["run", "tests.cli.toys:raises", "--arg", "x=1"], 4, "raised KeyError"),
     ],
@@ -186,6 +200,15 @@ def test_a_fault_of_ppl_is_not_a_run_without_survivors(ppl, monkeypatch):
     monkeypatch.setattr("inference.cli.commands.infer_rows", lambda *_: 1 / 0)
     ran = ppl("regex", "a", "--prompt", "x")
     assert (ran.code, "ZeroDivisionError" in ran.err, "report it" in ran.err) == (70, True, True)
+
+
+def test_memory_that_runs_out_is_no_fault_of_ppl(ppl, monkeypatch):
+    def exhaust(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("inference.cli.commands.infer_rows", exhaust)
+    ran = ppl("regex", "a", "--prompt", "x")
+    assert (ran.code, "--particles" in ran.err, "Traceback" in ran.err) == (4, True, False)
 
 
 def test_methods_have_the_names_of_their_classes():

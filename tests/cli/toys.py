@@ -32,6 +32,10 @@ def make():
     return abc
 
 
+def make_none():
+    return 1 / 0
+
+
 def slow_probs(prompt, generated):
     time.sleep(0.05)
     return [0.4, 0.4, 0.2]
