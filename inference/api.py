@@ -6,9 +6,10 @@ from inference.denoisers.transformers import load_mdm
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
-from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
+from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
 from inference.estimators import AWRS
 from inference.infer import infer
+from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
     Enumerate,
@@ -19,6 +20,7 @@ from inference.methods import (
     TemperedSMC,
 )
 from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
 
@@ -29,13 +31,17 @@ __all__ = [
     "BudgetExceeded",
     "Cost",
     "Enumerate",
+    "Flag",
     "Importance",
     "LocallyConstrained",
     "Method",
+    "MissingDependency",
+    "Move",
     "NoSurvivors",
     "PartReport",
     "Posterior",
     "Ranked",
+    "Record",
     "Rejection",
     "Sample",
     "SiteReport",
@@ -47,6 +53,8 @@ __all__ = [
     "Weighted",
     "classifier",
     "infer",
+    "infer_many",
     "load",
     "load_mdm",
+    "program_seed",
 ]

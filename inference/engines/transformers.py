@@ -14,6 +14,7 @@ from inference.engines.errors import NoChatTemplate, UnsupportedModel
 from inference.engines.forward import Forward
 from inference.engines.kv_cache import attention_windows
 from inference.engines.lora import with_adapter
+from inference.engines.prompt_cache import PromptCache
 from inference.engines.token_bytes import TokenBytes
 from inference.engines.transformers_session import TransformersSession
 from ppl.errors import InvalidArgument
@@ -62,6 +63,7 @@ class TransformersEngine(Engine):
         if getattr(config, "attn_logit_softcapping", None):
             model.set_attn_implementation("eager")  # the fused kernels have no soft cap
         self.forward = Forward(model.eval().requires_grad_(False))
+        self.prompts = PromptCache()
         self.device = self.forward.device
         self.softmax = TextSoftmax(self.vocabulary, self.device)
         self._render = lru_cache(maxsize=1024)(self._encode_chat)

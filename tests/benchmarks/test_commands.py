@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import json_schema, overhead, rejection
+from benchmarks import json_schema, overhead, rejection, throughput
 from benchmarks.common import data_rows
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import awrs
@@ -22,6 +22,14 @@ def test_overhead(capsys):
     overhead.main(["--particles", "2", "--contexts", "8", "--ticks", "4"])
     (run,) = result(capsys)["runs"]
     assert run["ticks"] > 0
+    assert run["ratio"] > 0.0
+
+
+@pytest.mark.model
+def test_throughput(capsys):
+    throughput.main(["--programs", "3", "--particles", "2", "--tokens", "4"])
+    (run,) = result(capsys)["runs"]
+    assert run["alone"]["tokens"] > 0
     assert run["ratio"] > 0.0
 
 
