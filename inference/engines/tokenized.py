@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,8 @@ class TokenizedEngine(Engine):
         Number of ids that the model gives logits for.
     ends:
         The ids that the model's configuration says end a text.
+    silent:
+        Ids that stand for no text, whatever the tokenizer takes them for.
     device:
         Where the log-probabilities of its sessions are.
     name:
@@ -49,13 +51,20 @@ class TokenizedEngine(Engine):
     """
 
     def __init__(
-        self, tokenizer: Any, *, size: int, ends: Iterable[int], device: torch.device, name: str
+        self,
+        tokenizer: Any,
+        *,
+        size: int,
+        ends: Iterable[int],
+        silent: Collection[int] = (),
+        device: torch.device,
+        name: str,
     ) -> None:
         self.name = name
         self.device = device
         self._tokenizer = tokenizer
         everything = TokenBytes.of(tokenizer, name)
-        self.vocabulary = self._vocabulary(everything, size, {*ends, *ids_of(tokenizer)})
+        self.vocabulary = self._vocabulary(everything, size, {*ends, *ids_of(tokenizer)}, silent)
         self._bytes = everything.within(self.vocabulary)
         self.softmax = TextSoftmax(self.vocabulary, device)
         self._render = lru_cache(maxsize=1024)(self._encode_chat)
@@ -75,9 +84,9 @@ class TokenizedEngine(Engine):
 
         A prompt without any token begins with the beginning-of-sequence id, or else an end-of-sequence id.
         """
-        ids = tuple(self._tokenizer(text)["input_ids"])
+        ids = self._read(text, special=True)
         if ids and ids[-1] in self.vocabulary.eos:  # put there by the tokenizer? Then the text would be over
-            plain = tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+            plain = self._read(text, special=False)
             ids = ids if plain[-1:] == ids[-1:] else ids[:-1]
         if ids:
             return ids
@@ -110,9 +119,15 @@ class TokenizedEngine(Engine):
                 f"the chat template of {self.name!r} does not take these messages: {error}",
                 hint='pass a list of {"role": "system" | "user" | "assistant", "content": ...}, in turn',
             ) from error
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._read(text, special=False)
 
-    def _vocabulary(self, known: TokenBytes, size: int, configured: set[int]) -> Vocabulary:
+    def _read(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Return the ids of a text in which special tokens count as such, with those that begin or end any prompt."""
+        return tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _vocabulary(
+        self, known: TokenBytes, size: int, configured: set[int], silent: Collection[int]
+    ) -> Vocabulary:
         """Return the bytes of all ids of the model's logits, None for ids that the tokenizer lacks."""
         eos = {v for v in configured | self._named_ends(known) if 0 <= v < size}
         if not eos:
@@ -120,7 +135,7 @@ class TokenizedEngine(Engine):
                 f"no id of {self.name!r} ends a text",
                 hint="set eos_token_id in its generation_config.json, or eos_token of its tokenizer",
             )
-        tokens = tuple(None if v in eos else known.tokens.get(v) for v in range(size))
+        tokens = tuple(None if v in eos or v in silent else known.tokens.get(v) for v in range(size))
         return Vocabulary(tokens=tokens, eos=frozenset(eos))
 
     def _named_ends(self, known: TokenBytes) -> set[int]:

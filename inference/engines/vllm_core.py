@@ -87,10 +87,10 @@ def start(given: Mapping[str, Any]) -> tuple[Any, Any]:
 
     config = EngineArgs(**arguments).create_engine_config()
     core = EngineCore(config, Executor.get_class(config), log_stats=False)
-    return core, _runner(core)
+    return core, check_runner(core)
 
 
-def _runner(core: Any) -> Any:
+def check_runner(core: Any) -> Any:
     """Return the model runner, having made sure that the two halves of a step are where they are looked for."""
     try:
         runner = core.model_executor.driver_worker.worker.model_runner

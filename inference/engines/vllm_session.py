@@ -138,7 +138,8 @@ class VLLMSession(Session):
             self._count(done, wanted.prompts)
             rows = [i for i, complete in enumerate(done.complete) if complete]
             logits = done.logits if len(rows) == len(done.complete) else done.logits[rows]
-            answers.append(engine.softmax(logits))
+            if rows:
+                answers.append(engine.softmax(logits))
             for name, complete in zip(done.spans, done.complete, strict=True):
                 if complete:
                     at[name] = len(names)
