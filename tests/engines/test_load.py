@@ -27,6 +27,7 @@ from inference.engines.errors import (
     NoChatTemplate,
     PromptTooLong,
     UnsupportedModel,
+    UnsupportedVersion,
 )
 from inference.engines.load import _from_hub, load
 from inference.engines.transformers import TransformersEngine
@@ -343,11 +344,20 @@ def test_an_id_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"device": 1.5}, "no such device"),
         ({"device": "meta"}, "cannot be used here"),
         ({"revision": "main"}, "no Hugging Face id"),
+        ({"engine": "steam"}, "transformers, .*vllm"),
     ],
 )
 def test_bad_devices_and_precisions(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=message):
         load(tmp_path, **arguments)
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(tmp_path: Path) -> None:
+    with (
+        patch.dict("sys.modules", {"vllm": None}),
+        pytest.raises(UnsupportedVersion, match="pip install 'vllm=="),
+    ):
+        load(tmp_path, engine="vllm")
 
 
 # The embedded model

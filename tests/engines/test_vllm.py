@@ -20,7 +20,14 @@ import transformers as hf
 from grammars import Regex
 from inference import SMC, Enumerate, infer, load
 from inference.engines.base import Context
-from inference.engines.errors import PromptTooLong, SessionClosed, UnsupportedVersion
+from inference.engines.errors import (
+    ModelDamaged,
+    ModelNotFound,
+    PromptTooLong,
+    SessionClosed,
+    UnsupportedModel,
+    UnsupportedVersion,
+)
 from inference.engines.transformers import TransformersEngine
 from ppl import program, sample
 from ppl.errors import InvalidArgument
@@ -197,6 +204,9 @@ def test_close_gives_the_blocks_back(roomy: VLLMEngine) -> None:
     session.next_tokens([root])
     session.next_tokens([root.extend(t) for t in range(5, 9)])
     assert roomy.batch.free_blocks == free - 2 - 4  # two full blocks in common, a last one for each
+    session.along([((5, 6, 7), (8, 9))])
+    assert roomy.batch.free_blocks == free
+    session.next_tokens([root])
     session.close()
     session.close()
     assert roomy.batch.free_blocks == free
@@ -268,6 +278,14 @@ def test_load_shares_engines_in_use_and_says_what_it_cannot_do(source: Path) -> 
         load(source, engine="vllm", device="cpu")
     with pytest.raises(InvalidArgument, match="double precision"):
         load(source, engine="vllm", dtype="float64")
+
+
+def test_a_directory_that_vllm_cannot_run_is_refused(tmp_path: Path) -> None:
+    hf.BertConfig(hidden_size=32, num_attention_heads=1).save_pretrained(tmp_path)
+    with pytest.raises((ModelDamaged, UnsupportedModel)):
+        load(tmp_path, engine="vllm")
+    with pytest.raises(ModelNotFound, match=r"config\.json"):
+        load(tmp_path / "..", engine="vllm")
 
 
 def test_other_versions_are_refused(source: Path) -> None:
