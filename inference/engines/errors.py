@@ -36,3 +36,7 @@ class SessionClosed(PPLError, RuntimeError):
 
 class SessionFull(PPLError, MemoryError):
     """A session has no memory for the contexts that it was asked for."""
+
+
+class UnsupportedVersion(PPLError, ImportError):
+    """The package behind an engine is not installed, or of a version that the engine was not written for."""
