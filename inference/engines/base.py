@@ -168,16 +168,17 @@ class TextSoftmax:
     def __call__(self, logits: Tensor) -> Tensor:
         """Return (..., V) log-probabilities of (..., V') logits, V' >= V; float64 stays, else float32.
 
-        Logits that are not numbers give log-probabilities that are not; `check_numbers` refuses them.
+        What `logits` gives to ids without text is overwritten, which saves a copy. Logits that are not numbers give
+        log-probabilities that are not; `check_numbers` refuses them.
         """
         logits = logits[..., : self._size]
         if logits.dtype != torch.float64:
             logits = logits.float()
         if len(self._silent):
-            logits = logits.index_fill(-1, self._silent, -torch.inf)
+            logits.index_fill_(-1, self._silent, -torch.inf)
         logprobs = logits - log_masses(logits)[..., None].to(logits.dtype)
         if len(self._eos) > 1:
             end = torch.logsumexp(logprobs[..., self._eos], dim=-1)
-            logprobs = logprobs.index_fill(-1, self._eos, -torch.inf)
+            logprobs.index_fill_(-1, self._eos, -torch.inf)
             logprobs[..., self._end] = end
         return logprobs

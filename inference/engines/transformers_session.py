@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inference.engines.transformers import TransformersEngine
 
 _NOWHERE = -1
-_PASS_COST = {"cpu": 24.0, "cuda": 256.0}
+_PASS_COST = {"cpu": 40.0, "cuda": 256.0}
 """What a pass costs beyond its tokens, in tokens: on a CPU as measured (docs/performance.md), on a GPU a low guess."""
 
 
@@ -189,19 +189,23 @@ class TransformersSession(Session):
     def _answers(self, contexts: Sequence[Context]) -> NextTokens:
         """Return the distributions of known contexts."""
         engine = self._open()
-        rows: dict[tuple[int, int], int] = {}
         tables: dict[int, Tensor] = {}
-        index = []
+        chosen: dict[int, set[int]] = {}
         for context in contexts:
             table, row = self._known[context].answer
             tables[id(table)] = table
-            index.append(rows.setdefault((id(table), row), len(rows)))
-        by_table = {key: [row for of, row in rows if of == key] for key in tables}
-        parts = [_take(table, by_table[key]) for key, table in tables.items()]
-        order = {pair: k for k, pair in enumerate((key, row) for key in tables for row in by_table[key])}
-        at = [order[pair] for pair in rows]
+            chosen.setdefault(id(table), set()).add(row)
+        place: dict[tuple[int, int], int] = {}
+        parts = []
+        for key, table in tables.items():
+            rows = sorted(chosen[key])
+            place |= {(key, row): len(place) + k for k, row in enumerate(rows)}
+            whole = len(rows) == len(table)
+            parts.append(table if whole else table[torch.tensor(rows, device=table.device)])
         logits = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return NextTokens(engine.softmax(logits), np.array([at[i] for i in index], dtype=np.int64))
+        asked = [self._known[context].answer for context in contexts]
+        index = np.array([place[id(table), row] for table, row in asked], dtype=np.int64)
+        return NextTokens(engine.softmax(logits), index)
 
     def _check(self, jobs: Iterable[_Job]) -> None:
         """Raise `PromptTooLong` if a context does not fit; shorten drafts to what fits."""
@@ -336,10 +340,3 @@ class TransformersSession(Session):
 
 
 _BARE = _Known(_NOWHERE, 0, _Answer(torch.empty(0), 0))
-
-
-def _take(table: Tensor, rows: list[int]) -> Tensor:
-    """Return rows of a table; the table itself where these are all."""
-    if rows == list(range(len(table))):
-        return table
-    return table[torch.tensor(rows, device=table.device)]

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.engines.base import NextTokens
 from inference.text import TextState
-from inference.weights import Floats, log_masses
+from inference.weights import Floats
 from ppl.rng import Rng
 
 Tokens = NDArray[np.int64]
@@ -37,7 +36,7 @@ class Proposal:
     log_weights:
         (n,) the incremental log-weights known before the draw, float64; -inf where no token may come.
     choices:
-        (U,) the number of tokens with mass in each row; None if nobody has counted.
+        (U,) the number of tokens that a mask leaves in each row; None without a mask.
     """
 
     numerators: Tensor
@@ -51,9 +50,8 @@ class Proposal:
 
     @property
     def forced(self) -> bool:
-        """Whether there is nothing to draw: each particle has at most one token of positive mass."""
-        choices = count_choices(self.numerators).cpu().numpy() if self.choices is None else self.choices
-        return bool((choices[self.rows] <= 1).all())
+        """Whether there is nothing to draw: masks leave each particle at most one token."""
+        return self.choices is not None and bool((self.choices[self.rows] <= 1).all())
 
     def draw(self, rng: Rng, states: Sequence[TextState]) -> tuple[Tokens, Floats]:
         """Draw a token for each particle.
@@ -70,17 +68,6 @@ class Proposal:
         (n,) tokens, and (n,) the log-weights that the draws add.
         """
         return rng.categorical(self.numerators, self.rows), np.zeros(len(self.rows))
-
-
-def count_choices(numerators: Tensor) -> Tensor:
-    """Return the (U,) numbers of tokens with mass in (U, V) log-masses."""
-    return torch.isfinite(numerators).sum(dim=-1)
-
-
-def weigh(numerators: Tensor) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the log-masses of the rows of (U, V) numerators and the numbers of choices, in one transfer."""
-    both = torch.stack([log_masses(numerators), count_choices(numerators).double()]).cpu().numpy()
-    return both[0], both[1].astype(np.int64)
 
 
 class Kernel(Protocol):

@@ -13,8 +13,9 @@ import torch
 
 from grammars.vocabulary import Mask, unpack
 from inference.engines.base import NextTokens
-from inference.kernels.base import Proposal, weigh
+from inference.kernels.base import Proposal
 from inference.text import TextState
+from inference.weights import log_masses
 
 
 def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
@@ -35,7 +36,11 @@ def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
             sources.append(source)
         rows[i] = row
     logprobs = following.logprobs
-    allowed = torch.from_numpy(unpack(np.stack(masks), logprobs.shape[-1])).to(logprobs.device)
-    numerators = torch.where(allowed, logprobs[torch.tensor(sources, device=logprobs.device)], -torch.inf)
-    log_normalisers, choices = weigh(numerators)
+    packed = np.stack(masks)
+    allowed = torch.from_numpy(unpack(packed, logprobs.shape[-1])).to(logprobs.device)
+    shared = sources != list(range(len(logprobs)))
+    laws = logprobs[torch.tensor(sources, device=logprobs.device)] if shared else logprobs
+    numerators = torch.where(allowed, laws, -torch.inf)
+    log_normalisers = log_masses(numerators).cpu().numpy()
+    choices = np.bitwise_count(packed).sum(axis=-1, dtype=np.int64)
     return Proposal(numerators, rows, log_normalisers[rows], choices=choices)
