@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import engines, json_schema, overhead, rejection, throughput, weights
+from benchmarks import (
+    drafts,
+    engines,
+    generate,
+    json_schema,
+    overhead,
+    rejection,
+    scaling,
+    throughput,
+    weights,
+)
 from benchmarks.common import data_rows
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import awrs
@@ -23,6 +33,38 @@ def test_overhead(capsys):
     (run,) = result(capsys)["runs"]
     assert run["ticks"] > 0
     assert run["ratio"] > 0.0
+
+
+@pytest.mark.model
+def test_overhead_of_masks_and_resampling(capsys):
+    overhead.main(["--particles", "32", "--contexts", "8", "--ticks", "12", "--kinds", "json", "resampled"])
+    assert [run["kind"] for run in result(capsys)["runs"]] == ["json", "resampled"]
+
+
+@pytest.mark.model
+def test_generate(capsys):
+    generate.main(["--particles", "2", "--tokens", "4", "--rounds", "1"])
+    (run,) = result(capsys)["runs"]
+    assert run["smc"] > 0.0
+    assert run["drafts"] > 0.0
+
+
+@pytest.mark.model
+def test_scaling(capsys):
+    scaling.main(["--particles", "1", "2", "3", "--contexts", "8", "16", "24", "--tokens", "2"])
+    assert result(capsys)["memory"] < 1.3
+
+
+@pytest.mark.model
+def test_drafts(capsys):
+    try:
+        data_rows("text_to_sql/dev/questions.jsonl")
+    except SystemExit as absent:
+        pytest.skip(str(absent))
+    drafts.main(["--task", "text_to_sql", "--cases", "1", "--particles", "2"])
+    (run,) = result(capsys)["runs"]
+    assert 0.0 < run["passes_per_tick"] <= 1.5
+    assert run["speed"] > 0.0
 
 
 @pytest.mark.model
