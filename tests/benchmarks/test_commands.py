@@ -37,7 +37,7 @@ def test_overhead(capsys):
 
 @pytest.mark.model
 def test_overhead_of_masks_and_resampling(capsys):
-    overhead.main(["--particles", "32", "--contexts", "8", "--ticks", "12", "--kinds", "json", "resampled"])
+    overhead.main(["--particles", "32", "--contexts", "64", "--ticks", "12", "--kinds", "json", "resampled"])
     assert [run["kind"] for run in result(capsys)["runs"]] == ["json", "resampled"]
 
 
