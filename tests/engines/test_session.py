@@ -152,6 +152,57 @@ def test_many_prompts_of_different_lengths_at_once(engine: TransformersEngine) -
         check(engine, session, [c.extend(9) for c in contexts], reference)
 
 
+def test_large_populations_take_several_passes(engine: TransformersEngine) -> None:
+    """What the attention scores of a pass may take bounds its rows, and the answers are the same."""
+    rng = random.Random(5)
+    reference = Reference(engine)
+    contexts = [Context(words(rng, n)) for n in (3, 3, 8, 8, 8)]
+    with engine.session() as session, patch("inference.engines.kv_cache.PASS_SCORES", 40):
+        session.next_tokens(contexts)
+        for step in range(4):
+            contexts = [c.extend(rng.randrange(5, 60)) for c in contexts]
+            calls = session.usage.calls
+            check(engine, session, contexts, reference)
+            assert session.usage.calls > calls + (step > 0 and engine.forward.splits)
+
+
+def test_relatives_copy_little(llama: TransformersEngine) -> None:
+    """A row that replaces a close relative is copied from where both first differ."""
+    copied = []
+    original = torch.Tensor.index_copy_
+
+    def counted(self: torch.Tensor, *args: Any) -> torch.Tensor:
+        copied.append(self.shape[2])
+        return original(self, *args)
+
+    with llama.session() as session:
+        root = Context((5, 6, 7))
+        session.next_tokens([root])
+        for token in range(20, 50):
+            root = root.extend(token)
+            session.next_tokens([root])
+        pair = [root.extend(60), root.extend(61)]
+        session.next_tokens(pair)
+        with patch.object(torch.Tensor, "index_copy_", counted):
+            session.next_tokens([pair[0].extend(62), pair[0].extend(63)])
+    assert set(copied) == {1}
+
+
+def test_a_prompt_that_begins_like_another_is_evaluated_from_there(llama: TransformersEngine) -> None:
+    reference = Reference(llama)
+    shared = tuple(range(10, 40))
+    llama.prompts.clear()
+    with llama.session() as session:
+        check(llama, session, [Context((*shared, 50, 51))], reference)
+        before = session.usage.prompt_tokens
+        check(llama, session, [Context((*shared, 60, 61, 62))], reference)
+        assert session.usage.prompt_tokens == before + 3
+        check(llama, session, [Context((*shared, 60, 61, 62)).extend(5)], reference)
+    with llama.session() as session:  # another run
+        check(llama, session, [Context((*shared, 60, 61, 62))], reference)
+        assert session.usage.calls == 0
+
+
 def test_along_equals_stepwise(engine: TransformersEngine) -> None:
     rng = random.Random(1)
     shared = words(rng, 6)
@@ -168,6 +219,7 @@ def test_along_equals_stepwise(engine: TransformersEngine) -> None:
 
 def test_shared_prompt_is_evaluated_once(llama: TransformersEngine) -> None:
     prompt = tuple(range(10, 30))
+    llama.prompts.clear()
     with llama.session() as session:
         answer = session.next_tokens([Context(prompt) for _ in range(8)])
         assert answer.logprobs.shape[0] == 1
