@@ -23,6 +23,9 @@ class Runtime:
         One for each language model.
     awrs:
         How rejection sampling spends its checks.
+    adaptive:
+        Whether sites may change between masks and checks. A Markov chain stops it: its states carry random weights
+        whose law must stay what it was.
     bridge:
         Tokens over which exponents move to those of the target, see `inference.bridging`; None: they do not.
     twists:
@@ -36,6 +39,7 @@ class Runtime:
     def __init__(self, awrs: AWRS | None = None) -> None:
         self.sessions = Sessions()
         self.awrs = AWRS() if awrs is None else awrs
+        self.adaptive = True
         self.bridge: int | None = None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
@@ -59,7 +63,7 @@ class Runtime:
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""
-        for site in self.sites.values():
+        for site in self.sites.values() if self.adaptive else ():
             site.adapt()
 
     def __enter__(self) -> Self:
