@@ -3,6 +3,7 @@
 from inference import SMC, infer, load
 """
 
+from inference.convergence import chain_ess, split_rhat
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
@@ -18,7 +19,10 @@ from inference.methods import (
     Importance,
     LocallyConstrained,
     Method,
+    ParticleGibbs,
+    ParticleIndependentMH,
     Rejection,
+    SuffixMCMC,
     TemperedSMC,
 )
 from inference.posterior import Posterior, Ranked, Sample, Weighted
@@ -37,19 +41,24 @@ __all__ = [
     "Method",
     "NoSurvivors",
     "PartReport",
+    "ParticleGibbs",
+    "ParticleIndependentMH",
     "Posterior",
     "Ranked",
     "Rejection",
     "Sample",
     "SiteReport",
     "Step",
+    "SuffixMCMC",
     "TableLM",
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
     "Weighted",
+    "chain_ess",
     "classifier",
     "infer",
     "load",
     "load_mdm",
+    "split_rhat",
 ]
