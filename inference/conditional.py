@@ -38,11 +38,15 @@ from inference.recording import Recording, Run
 from inference.resampling import Ancestors, Scheme, multinomial
 from inference.runtime import Runtime
 from inference.weights import Floats
+from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
 
 ConditionalScheme = Literal["multinomial", "residual", "systematic", "stratified"]
 CONDITIONAL_SCHEMES: tuple[ConditionalScheme, ...] = get_args(ConditionalScheme)
+
+_ROUNDING = 1e-15
+"""The least part of [0, N) that the retained run has, however small its weight."""
 
 
 class Conditional(Recording):
@@ -93,8 +97,12 @@ def conditional_resample(scheme: Scheme, weights: Floats, rng: Rng) -> Ancestors
         others = multinomial(weights, len(weights) - 1, rng)
     elif scheme == "residual":
         others = _residual(weights, rng)
-    else:
+    elif scheme in ("systematic", "stratified"):
         others = _stratified(weights, rng, systematic=scheme == "systematic")
+    else:
+        raise InvalidArgument(
+            f"resampling={scheme!r}, given a retained run", hint=f"one of {', '.join(CONDITIONAL_SCHEMES)}"
+        )
     return np.concatenate([[0], np.sort(others)])
 
 
@@ -103,8 +111,10 @@ def _residual(weights: Floats, rng: Rng) -> Ancestors:
     n = len(weights)
     copies = np.floor(n * weights).astype(np.int64)
     fractions, rest = n * weights - copies, n - int(copies.sum())
-    sure = float(copies[0] / (n * weights[0]))
-    if sure == 1.0 or rest == 0 or (sure > 0.0 and rng.uniform([sure]) < sure):
+    sure = float(copies[0] / (n * weights[0])) if copies[0] else 0.0
+    if rest == 0 and not copies[0]:  # a weight that is lost in rounding: its place was somebody's sure copy
+        copies[np.argmax(copies)] -= 1
+    elif rest == 0 or sure == 1.0 or (sure > 0.0 and rng.uniform([sure]) < sure):
         copies[0] -= 1
     else:
         rest -= 1
@@ -120,9 +130,10 @@ def _stratified(weights: Floats, rng: Rng, *, systematic: bool) -> Ancestors:
     bounds *= n / bounds[-1]
     place = int(np.flatnonzero(order == 0)[0])
     low, high = float(bounds[place]), float(bounds[place + 1])
+    width = max(high - low, _ROUNDING)
     strata = np.arange(math.floor(low), math.ceil(high) + 1)
     edges = strata[:, None] + (bounds % 1.0 if systematic else np.zeros(1))
-    point = low + (high - low) * rng.uniform(((edges - low) / (high - low)).ravel())
+    point = low + width * rng.uniform(((edges - low) / width).ravel())
     own = min(math.floor(point), n - 1)
     others = [i for i in range(n) if i != own]
     points = [i + (point % 1.0 if systematic else rng.uniform(bounds - i)) for i in others]

@@ -52,10 +52,10 @@ def chain_ess(draws: ArrayLike) -> float:
     pairs = rhos[: n - n % 2].reshape(-1, 2).sum(axis=1)
     positive = int(np.argmax(pairs <= 0.0)) if (pairs <= 0.0).any() else len(pairs)
     time = 2.0 * float(np.minimum.accumulate(pairs[: max(positive, 1)]).sum()) - 1.0
-    size = chains.size
-    return size / max(
-        time, 1.0 / math.log10(size)
-    )  # an antithetic chain may be worth more than its draws, within reason
+    shortest = 1.0 / math.log10(
+        chains.size
+    )  # an antithetic chain is worth more than its draws, within reason
+    return chains.size / max(time, shortest)
 
 
 def _halves(draws: ArrayLike) -> Floats:

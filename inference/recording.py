@@ -57,10 +57,6 @@ class Moment:
     positions: tuple[int, ...] = ()
     entropy: float = 0.0
 
-    def resumed(self) -> Particle:
-        """Return the run to go on with from here."""
-        return self.particle.fork()
-
     def repeated(self) -> Particle:
         """Return the run as it was here, with the positions that it chose."""
         particle = self.particle.fork()
@@ -118,14 +114,11 @@ class Recording(Scheduler):
             moment = moment.parent
         return Run(self.particles[i], self.earned(i), tuple(reversed(moments)))
 
-    def resume(self, moments: Sequence[Moment | None]) -> None:
-        """Begin from given moments instead of the program's start, where there is one."""
+    def resume(self, moments: Sequence[Moment]) -> None:
+        """Begin from a moment for each particle, instead of the program's start."""
         todo: Todo = []
         for i, moment in enumerate(moments):
-            if moment is None:
-                todo.append((i, self._guard(i, self.particles[i].fiber.start)))
-                continue
-            self.particles[i] = moment.resumed()
+            self.particles[i] = moment.particle.fork()
             self.moments[i], self.log_weights[i] = moment.parent, moment.log_weight
             pending = self.particles[i].fiber.pending
             if not self.particles[i].live and pending is not None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,7 +25,7 @@ import torch
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.smc import SMC
-from inference.particle import Death
+from inference.particle import Death, Particle
 from inference.progress import Progress
 from inference.recording import Recording, Run
 from inference.runtime import Runtime
@@ -83,28 +82,27 @@ class Chain(Method):
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the chains for all sweeps."""
-        made: list[Sweep] = []
+        state = self.start(model, rng, runtime)
+        runtime.adaptive = False  # one kernel for all sweeps
+        kept: list[list[Particle]] = []
+        estimates: list[float] = []
         steps: list[Step] = []
-        runs: tuple[Run, ...] = ()
-        log_evidence = 0.0
-        while len(made) <= self.sweeps and (runs or self.revives or not made):
-            made.append(self.sweep(runs, model, rng, runtime) if made else self.start(model, rng, runtime))
-            runtime.adaptive = False  # one kernel for all sweeps
-            runs = made[-1].runs
-            before, log_evidence = log_evidence, _log_evidence(made)
-            steps.append(_step(len(made), made[-1], _increment(before, log_evidence)))
-            progress.update(steps[-1], sum(sweep.drawn for sweep in made))
-        kept = [sweep.runs for sweep in made[1 + self.burn_in :] if sweep.runs]
-        particles = [run.particle for chain in zip(*kept, strict=True) for run in chain]
-        deaths = [sweep.last_death for sweep in made if sweep.last_death is not None]
-        return Result(
-            particles,
-            np.zeros(len(particles)),
-            log_evidence,
-            steps,
-            sum(sweep.drawn for sweep in made),
-            deaths[-1] if deaths else None,
-        )
+        log_evidence, drawn, last_death = 0.0, 0, state.last_death
+        while True:
+            drawn += state.drawn
+            last_death = state.last_death or last_death
+            estimates += [] if state.log_estimate is None else [state.log_estimate]
+            before, log_evidence = log_evidence, log_mean_exp(np.array(estimates))
+            increment = log_evidence if before == -math.inf else log_evidence - before
+            steps.append(Step(len(steps) + 1, state.size, state.ess, increment, moved=state.moved))
+            progress.update(steps[-1], drawn)
+            if len(steps) > 1 + self.burn_in and state.runs:
+                kept.append([run.particle for run in state.runs])
+            if len(steps) > self.sweeps or not (state.runs or self.revives):
+                break
+            state = self.sweep(state.runs, model, rng, runtime)
+        particles = [particle for chain in zip(*kept, strict=True) for particle in chain]
+        return Result(particles, np.zeros(len(particles)), log_evidence, steps, drawn, last_death)
 
     def _require_sweeps(self) -> None:
         require_positive("sweeps", self.sweeps)
@@ -147,16 +145,3 @@ def accepted(log_ratio: float, rng: Rng) -> bool:
     """Return True with probability min(1, exp(log_ratio))."""
     share = math.exp(min(log_ratio, 0.0))
     return share == 1.0 or (share > 0.0 and rng.uniform([share]) < share)
-
-
-def _log_evidence(made: Sequence[Sweep]) -> float:
-    return log_mean_exp(np.array([s.log_estimate for s in made if s.log_estimate is not None]))
-
-
-def _increment(before: float, after: float) -> float:
-    """Return the change of an estimate that may be 0, and may not stay so."""
-    return after if before == -math.inf else after - before
-
-
-def _step(tick: int, sweep: Sweep, increment: float) -> Step:
-    return Step(tick, sweep.size, sweep.ess, increment, moved=sweep.moved)

@@ -80,7 +80,7 @@ class ParticleGibbs(Chain):
         result = self._smc(self.particles).advance(population, Progress(), conditional_resample)
         (k,) = choose(result.log_weights, 1, rng)
         run = population.run(k)
-        moved = float(run.moments != retained.moments)
+        moved = float(run.particle is not retained.particle)
         return Sweep((run,), self.particles, effective_sample_size(result.log_weights), result.drawn, moved)
 
     def _smc(self, particles: int) -> SMC:

@@ -16,7 +16,7 @@ from inference.methods import chain, particle_gibbs, particle_independent
 from inference.methods.chain import Sweep
 from inference.methods.particle_gibbs import ParticleGibbs
 from inference.methods.suffix import SuffixMCMC
-from inference.recording import Moment, Recording, Run
+from inference.recording import Recording, Run
 from inference.resampling import Ancestors, Scheme, resample
 from inference.testing.mutant import mutant
 from inference.weights import Floats
@@ -152,11 +152,7 @@ def prefix_weight_lost() -> Iterator[None]:
     original = Recording.resume
 
     def resume(self: Recording, moments: Any) -> None:
-        original(self, [moment and _worthless(moment) for moment in moments])
+        original(self, [replace(moment, log_weight=0.0) for moment in moments])
 
     with patch.object(Recording, "resume", resume):
         yield
-
-
-def _worthless(moment: Moment) -> Moment:
-    return replace(moment, log_weight=0.0)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from inference import (
     TableMDM,
     infer,
 )
-from inference.conditional import CONDITIONAL_SCHEMES
+from inference.conditional import CONDITIONAL_SCHEMES, conditional_resample
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.testing import (
@@ -34,6 +35,7 @@ from inference.testing import (
 from inference.testing.strategies import programs
 from inference.testing.suite import corrected, foreseen, ragged, uneven
 from ppl import Categorical, InvalidArgument, condition, factor, potential, program, sample
+from ppl.rng import Rng
 
 LM = TableLM.random(["a", "b"], seed=31)
 MDM = TableMDM.random("ab", seed=6)
@@ -221,6 +223,7 @@ def test_long_chains_agree_with_the_exact_answer(method):
     assert 0.1 < np.mean([step.moved for step in posterior.steps[1:]]) <= 1.0
     assert sum(step.log_increment for step in posterior.steps) == pytest.approx(posterior.log_evidence)
     assert Posterior.from_json(posterior.to_json()).steps == posterior.steps
+    assert f"{len(posterior)} states of Markov chains that moved in " in repr(posterior)
 
 
 def test_samples_carry_the_traces_of_their_runs():
@@ -228,6 +231,40 @@ def test_samples_carry_the_traces_of_their_runs():
     assert {(s.trace[0].outcome, s.trace[1].outcome, s.trace[2].outcome) for s in posterior.samples} == {
         s.value for s in posterior.samples
     }
+
+
+def test_a_chain_says_when_it_moved():
+    """A copy of the retained run that parts with the very last draw is another run."""
+
+    stopping = TableLM.random(["a", "ba"], seed=4)
+
+    @program
+    def one_token():
+        factor(sample(Categorical([0.0, 1.0])))
+        return sample(stopping("p", stop="a", max_tokens=3))  # "" or "b", without another token for the end
+
+    method = ParticleGibbs(4, 50, ess_threshold=1.0)
+    posterior = infer(one_token(), method, seed=2)
+    values = [s.value for s in posterior.samples]
+    changes = [a != b for a, b in pairwise(values)]
+    moved = [step.moved for step in posterior.steps[2:]]
+    assert any(changes)
+    assert all(m == 1.0 for m, changed in zip(moved, changes, strict=True) if changed)
+
+
+@pytest.mark.parametrize("scheme", CONDITIONAL_SCHEMES)
+@pytest.mark.parametrize("weights", [[1e-40, 1.0, 0.0], [0.0, 0.5, 0.5], [1e-17, 1.0, 0.0], [1.0, 0.0, 0.0]])
+def test_the_retained_run_survives_whatever_its_weight(scheme, weights):
+    for seed in range(20):
+        ancestors = conditional_resample(scheme, np.array(weights), Rng(seed))
+        assert len(ancestors) == 3
+        assert ancestors[0] == 0
+        assert not any(weights[a] == 0.0 for a in ancestors[1:])
+
+
+def test_a_scheme_whose_conditional_law_is_not_known_is_refused():
+    with pytest.raises(InvalidArgument, match="ssp"):
+        conditional_resample("ssp", np.array([0.5, 0.5]), Rng(0))
 
 
 @program
