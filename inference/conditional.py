@@ -34,7 +34,7 @@ import numpy as np
 from typing_extensions import override
 
 from inference.particle import Particle
-from inference.recording import Recording, Run
+from inference.path_storage import PathStorage, Run
 from inference.resampling import Ancestors, Scheme, multinomial
 from inference.runtime import Runtime
 from inference.weights import Floats
@@ -49,7 +49,7 @@ _ROUNDING = 1e-15
 """The least part of [0, N) that the retained run has, however small its weight."""
 
 
-class Conditional(Recording):
+class Conditional(PathStorage):
     """A population whose particle 0 is a retained run."""
 
     def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, retained: Run) -> None:

@@ -27,7 +27,7 @@ from inference.methods.base import Method, Result, require_positive
 from inference.methods.smc import SMC
 from inference.particle import Death, Particle
 from inference.progress import Progress
-from inference.recording import Recording, Run
+from inference.path_storage import PathStorage, Run
 from inference.runtime import Runtime
 from inference.weights import Floats, effective_sample_size, log_mean_exp
 from ppl.errors import InvalidArgument
@@ -114,11 +114,11 @@ class Chain(Method):
             )
 
 
-def recorded_start(
+def stored_start(
     smc: SMC, model: Model[Any], rng: Rng, runtime: Runtime, chains: int = 1, *, entropies: bool = False
 ) -> Sweep:
     """Return runs with their draws, from a population of SMC, each chosen by its weight."""
-    population = Recording(model, smc.particles, rng, runtime, entropies=entropies)
+    population = PathStorage(model, smc.particles, rng, runtime, entropies=entropies)
     result = smc.advance(population, Progress())
     chosen = choose(result.log_weights, chains, rng)
     return Sweep(

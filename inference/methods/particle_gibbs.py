@@ -18,10 +18,10 @@ from typing import Any
 
 from inference.conditional import CONDITIONAL_SCHEMES, Conditional, ConditionalScheme, conditional_resample
 from inference.methods.base import require_positive
-from inference.methods.chain import Chain, Sweep, choose, recorded_start
+from inference.methods.chain import Chain, Sweep, choose, stored_start
 from inference.methods.smc import SMC
 from inference.progress import Progress
-from inference.recording import Run
+from inference.path_storage import Run
 from inference.runtime import Runtime
 from inference.weights import effective_sample_size
 from ppl.errors import InvalidArgument
@@ -71,7 +71,7 @@ class ParticleGibbs(Chain):
 
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first run from SMC."""
-        return recorded_start(self._smc(self.start_particles or self.particles), model, rng, runtime)
+        return stored_start(self._smc(self.start_particles or self.particles), model, rng, runtime)
 
     def sweep(self, runs: tuple[Run, ...], model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw a population around the run, and choose one of its runs."""

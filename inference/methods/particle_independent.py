@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from inference.methods.chain import Chain, Sweep, accepted, choose
 from inference.methods.smc import SMC
 from inference.progress import Progress
-from inference.recording import Run
+from inference.path_storage import Run
 from inference.resampling import Scheme
 from inference.runtime import Runtime
 from inference.weights import effective_sample_size

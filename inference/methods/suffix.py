@@ -33,9 +33,9 @@ import numpy as np
 import torch
 
 from inference.methods.base import require_positive
-from inference.methods.chain import Chain, Sweep, accepted, recorded_start
+from inference.methods.chain import Chain, Sweep, accepted, stored_start
 from inference.methods.smc import SMC
-from inference.recording import Recording, Run
+from inference.path_storage import PathStorage, Run
 from inference.runtime import Runtime
 from inference.weights import Floats
 from ppl.errors import InvalidArgument
@@ -79,14 +79,14 @@ class SuffixMCMC(Chain):
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first runs from SMC."""
         smc, entropies = SMC(self.start_particles), self.cut == "entropy"
-        return recorded_start(smc, model, rng, runtime, self.chains, entropies=entropies)
+        return stored_start(smc, model, rng, runtime, self.chains, entropies=entropies)
 
     def sweep(self, runs: tuple[Run, ...], model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Propose another suffix to each chain that has something to draw."""
         laws = [self._cut_law(run) for run in runs]
         going = [i for i, law in enumerate(laws) if law.any()]
         cuts = {i: _draw(laws[i], rng) for i in going}
-        fresh = Recording(model, len(going), rng, runtime, entropies=self.cut == "entropy")
+        fresh = PathStorage(model, len(going), rng, runtime, entropies=self.cut == "entropy")
         try:
             fresh.resume([runs[i].moments[cuts[i]] for i in going])
             while fresh.live:

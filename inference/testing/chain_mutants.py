@@ -16,7 +16,7 @@ from inference.methods import chain, particle_gibbs, particle_independent
 from inference.methods.chain import Sweep
 from inference.methods.particle_gibbs import ParticleGibbs
 from inference.methods.suffix import SuffixMCMC
-from inference.recording import Recording, Run
+from inference.path_storage import PathStorage, Run
 from inference.resampling import Ancestors, Scheme, resample
 from inference.testing.mutant import mutant
 from inference.weights import Floats
@@ -149,10 +149,10 @@ def suffix_weight_dropped() -> Iterator[None]:
 
 @mutant("a suffix is weighed as if its prefix had earned nothing")
 def prefix_weight_lost() -> Iterator[None]:
-    original = Recording.resume
+    original = PathStorage.resume
 
-    def resume(self: Recording, moments: Any) -> None:
+    def resume(self: PathStorage, moments: Any) -> None:
         original(self, [replace(moment, log_weight=0.0) for moment in moments])
 
-    with patch.object(Recording, "resume", resume):
+    with patch.object(PathStorage, "resume", resume):
         yield

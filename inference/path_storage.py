@@ -1,4 +1,4 @@
-"""Recording: a population that remembers how each of its runs came about, draw by draw.
+"""Path storage: a population that remembers how each of its runs came about, draw by draw.
 
 A run is a sequence of draws: values of finite sites, tokens, and the random weights that come with them (of AWRS, of
 lookahead). A `Moment` is the run just before one of them, as a fork that can be gone on from, with the log-weight
@@ -84,7 +84,7 @@ class Run:
     moments: tuple[Moment, ...] = ()
 
 
-class Recording(Scheduler):
+class PathStorage(Scheduler):
     """A scheduler whose runs remember their draws.
 
     Attributes
