@@ -1,64 +1,44 @@
 """inference: how posteriors are computed. Language models, methods, posteriors.
 
 from inference import SMC, infer, load
+
+The names are those of `inference.api`. They are imported when one of them is first asked for (PEP 562), because
+torch takes seconds, and the command line answers `--help` and `check` without it.
 """
 
-from inference.convergence import chain_ess, split_rhat
-from inference.denoisers.table import TableMDM
-from inference.denoisers.trained import TrainedMDM
-from inference.denoisers.transformers import load_mdm
-from inference.diagnostics import Cost, Step
-from inference.engines.load import load
-from inference.engines.table import TableLM
-from inference.errors import BoundExceeded, BudgetExceeded, NoSurvivors
-from inference.estimators import AWRS
-from inference.infer import infer
-from inference.methods import (
-    SMC,
-    Enumerate,
-    Importance,
-    LocallyConstrained,
-    Method,
-    ParticleGibbs,
-    ParticleIndependentMH,
-    Rejection,
-    SuffixMCMC,
-    TemperedSMC,
-)
-from inference.posterior import Posterior, Ranked, Sample, Weighted
-from inference.report import PartReport, SiteReport
-from inference.rewards import classifier
+from __future__ import annotations
 
-__all__ = [
-    "AWRS",
-    "SMC",
-    "BoundExceeded",
-    "BudgetExceeded",
-    "Cost",
-    "Enumerate",
-    "Importance",
-    "LocallyConstrained",
-    "Method",
-    "NoSurvivors",
-    "PartReport",
-    "ParticleGibbs",
-    "ParticleIndependentMH",
-    "Posterior",
-    "Ranked",
-    "Rejection",
-    "Sample",
-    "SiteReport",
-    "Step",
-    "SuffixMCMC",
-    "TableLM",
-    "TableMDM",
-    "TemperedSMC",
-    "TrainedMDM",
-    "Weighted",
-    "chain_ess",
-    "classifier",
-    "infer",
-    "load",
-    "load_mdm",
-    "split_rhat",
-]
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.api import *  # noqa: F403 - its __all__ lists them
+    from inference.api import __all__ as __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    api = importlib.import_module("inference.api")
+    globals().update({public: getattr(api, public) for public in api.__all__} | {"__all__": api.__all__})
+    try:
+        return globals()[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module("inference.api").__all__})
+
+
+class _Package(ModuleType):
+    """The package, in which `infer` is the function and not, once that is imported, the file of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "infer" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -55,7 +55,7 @@ class Conditional(PathStorage):
     def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, retained: Run) -> None:
         super().__init__(model, size, rng, runtime)
         self._retained = retained
-        self._ahead = [moment for moment in reversed(retained.moments) if moment.particle.live]
+        self._script = [moment for moment in reversed(retained.moments) if moment.particle.live]
 
     @override
     def start(self) -> None:
@@ -81,8 +81,8 @@ class Conditional(PathStorage):
 
     def _go_along(self) -> None:
         """Put particle 0 where the retained run was before its next token, or at its end."""
-        if self._ahead:
-            moment = self._ahead.pop()
+        if self._script:
+            moment = self._script.pop()
             self.particles[0], self.moments[0] = moment.repeated(), moment
             earned = moment.log_weight
         else:

@@ -52,9 +52,11 @@ class Cost:
     lm_tokens:
         Tokens that language models evaluated: shared prompts and equal contexts count once.
     seconds:
-        Wall time.
+        Wall time; of runs that share calls, see `infer_many`, their own and an equal part of each shared call.
     checks:
         Checks of single tokens by rejection sampling, each distinct pair of text and token once.
+    lm_drafted:
+        Tokens among `lm_tokens` that were evaluated ahead, in case that they come next.
     """
 
     tokens: int
@@ -62,6 +64,7 @@ class Cost:
     lm_tokens: int
     seconds: float
     checks: int = 0
+    lm_drafted: int = 0
 
     @property
     def tokens_per_second(self) -> float:

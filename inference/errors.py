@@ -9,6 +9,10 @@ class NoSurvivors(PPLError, RuntimeError):
     """Every particle has weight 0, so there are no samples; names the site and the reason of the last deaths."""
 
 
+class MissingDependency(PPLError, ImportError):
+    """A library that is not installed by default is needed here."""
+
+
 class BudgetExceeded(PPLError, RuntimeError):
     """A method would need more paths than it was allowed."""
 

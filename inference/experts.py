@@ -59,20 +59,38 @@ def alphabet(vocabulary: Vocabulary) -> Alphabet:
     )
 
 
-def next_laws(states: Sequence[TextState], sessions: Sessions, bridge: int | None = None) -> list[Laws]:
+def next_laws(
+    states: Sequence[TextState],
+    sessions: Sessions,
+    bridge: int | None = None,
+    drafts: Sequence[Sequence[int]] = (),
+    *,
+    ahead: bool = False,
+) -> list[Laws]:
     """Return the laws of the tokens that follow the states, in groups that share a tensor.
 
-    With `bridge`, the exponents of pools move over so many tokens (`inference.bridging`).
+    Parameters
+    ----------
+    states, sessions:
+        Texts that are being written, and the open sessions.
+    bridge:
+        The exponents of pools move over so many tokens (`inference.bridging`).
+    drafts:
+        Tokens that probably follow each of the states, to be evaluated with them where that pays.
+    ahead:
+        Whether the laws are known, as those after a draft that came true.
     """
     asked: defaultdict[LM, list[Context]] = defaultdict(list)
+    guessed: defaultdict[LM, list[Sequence[int]]] = defaultdict(list)
     places: list[list[tuple[LM, int]]] = []
-    for state in states:
+    for i, state in enumerate(states):
         place = []
         for lm, context in zip(state.lms, state.contexts, strict=True):
             place.append((lm, len(asked[lm])))
             asked[lm].append(context)
+            guessed[lm].append(drafts[i] if drafts else ())
         places.append(place)
-    answers = {lm: sessions[lm].next_tokens(contexts) for lm, contexts in asked.items()}
+    answers = sessions.recall(asked) if ahead else sessions.next_tokens(asked, guessed if drafts else None)
     groups: defaultdict[tuple[Pool, tuple[LM, ...]], list[int]] = defaultdict(list)
     for i, state in enumerate(states):
         groups[state.plan.pool, state.lms].append(i)

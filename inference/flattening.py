@@ -117,8 +117,8 @@ class Flattened(Scheduler):
             self.close()
 
     @override
-    def _laws(self, states: Sequence[State]) -> list[Laws]:
-        laws = super()._laws(states)
+    def _laws(self, states: Sequence[State], *, ahead: bool) -> list[Laws]:
+        laws = super()._laws(states, ahead=ahead)
         flattened = [self._flatten(law.following) for law in laws]
         self._flat = {id(law.flat): law for law in flattened}
         return [Laws(law.members, flat.flat) for law, flat in zip(laws, flattened, strict=True)]
@@ -139,6 +139,8 @@ class Flattened(Scheduler):
         law, sources = self._flat[id(following)], following.rows[at]
         made = self._groups[-1].proposal
         self.log_starts[members] += made.log_weights + law.log_normalisers[sources]
+        masses = NextTokens(law.masses, following.rows)
+        self.runtime.recorder.weighed(self.particles, members, masses, at, made)
         self._groups[-1].proposal = _Paid(
             made.numerators, made.rows, made.log_weights, made, law, sources, members, self.log_starts
         )

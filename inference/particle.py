@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.infilling import InfillState
 from inference.text import TextState
-from ppl.fiber import Fiber
+from ppl.fiber import Fiber, Finished
 from ppl.trace import Address, Trace
 
 
@@ -33,6 +33,16 @@ class Particle:
     value: Any = None
     finished: bool = False
     death: Death | None = None
+    tip: int = -1
+    """The node of its last move in the run's record, see `inference.recording`."""
+
+    @property
+    def address(self) -> Address:
+        """The site that the run has reached; it must not be finished."""
+        request = self.fiber.pending
+        assert request is not None
+        assert not isinstance(request, Finished)
+        return request.address
 
     @property
     def live(self) -> bool:
@@ -47,7 +57,7 @@ class Particle:
     def fork(self) -> Particle:
         """Return a copy: the trace is copied, the stack replayed when it is needed."""
         text = None if self.text is None else self.text.fork()
-        return Particle(self.fiber.fork(), text, self.value, self.finished, self.death)
+        return Particle(self.fiber.fork(), text, self.value, self.finished, self.death, self.tip)
 
     def close(self) -> None:
         """Abandon the run."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,12 +15,18 @@ from pydantic_core import to_json
 
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
+from inference.record import Record
 from inference.report import SiteReport
 from inference.weights import Floats, effective_sample_size, normalise
 from ppl.errors import InvalidArgument
 from ppl.fiber import Raised
 from ppl.rng import Rng
 from ppl.trace import Address, Choice, Trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from inference.html.page import Report
 
 R = TypeVar("R")
 
@@ -67,6 +73,10 @@ class Posterior(Generic[R]):
         What was spent, see `Cost`.
     sites:
         What was measured at each text site, see `SiteReport`.
+    record:
+        Every move of every particle, see `Record`; None unless `infer(..., record=True)` asked for it.
+    no_survivors:
+        The last death, or another reason why nobody survived; None if nobody died.
 
     All that reads samples raises `NoSurvivors` where there are none.
     """
@@ -81,6 +91,7 @@ class Posterior(Generic[R]):
         cost: Cost,
         no_survivors: str | None = None,
         sites: Sequence[SiteReport] = (),
+        record: Record | None = None,
     ) -> None:
         self.samples = tuple(samples)
         self.log_evidence = log_evidence
@@ -89,7 +100,8 @@ class Posterior(Generic[R]):
         self.steps = tuple(steps)
         self.cost = cost
         self.sites = tuple(sites)
-        self._no_survivors = no_survivors
+        self.record = record
+        self.no_survivors = no_survivors
 
     def explain(self) -> str:
         """Return what the run measured at each text site: kernels, masks and checks, their cost, the weights."""
@@ -107,16 +119,21 @@ class Posterior(Generic[R]):
 
     def top(self, k: int = 10) -> list[Ranked[R]]:
         """Return the k most probable distinct values, most probable first; ties in order of first occurrence."""
-        groups: dict[Any, list[Any]] = {}
-        unhashable: list[list[Any]] = []
-        for value, weight, _ in self:
+        return [Ranked(value, probability) for value, _, probability in self.ranked_groups()[:k]]
+
+    def ranked_groups(self) -> list[tuple[R, list[int], float]]:
+        """Return the distinct values in the order of `top`, with the indices of their samples."""
+        groups: dict[Any, tuple[Any, list[int]]] = {}
+        unhashable: list[tuple[Any, list[int]]] = []
+        for i, sample in enumerate(self._alive()):
             try:
-                group = groups.setdefault(value, [value, 0.0])
+                group = groups.setdefault(sample.value, (sample.value, []))
             except TypeError:
-                group = _group_of(value, unhashable)
-            group[1] += weight
-        ranked = sorted([*groups.values(), *unhashable], key=lambda pair: -pair[1])
-        return [Ranked(value, probability) for value, probability in ranked[:k]]
+                group = _group_of(sample.value, unhashable)
+            group[1].append(i)
+        weights = self.weights.tolist()
+        ranked = [(v, at, sum(weights[i] for i in at)) for v, at in [*groups.values(), *unhashable]]
+        return sorted(ranked, key=lambda group: -group[2])
 
     def mode(self) -> R:
         """Return the most probable value."""
@@ -152,7 +169,7 @@ class Posterior(Generic[R]):
     def __repr__(self) -> str:
         head = f"Posterior of {self.method}, seed {self.seed}"
         if not self.samples:
-            return f"{head}: no survivors, log evidence -inf\n  {self._no_survivors}"
+            return f"{head}: no survivors, log evidence -inf\n  {self.no_survivors}"
         rows = [f"  {p:7.4f}  {_line(value)}" for value, p in self.top(8)]
         rest = len(self.top(len(self))) - len(rows)
         return "\n".join(
@@ -165,17 +182,39 @@ class Posterior(Generic[R]):
         )
 
     def _repr_html_(self) -> str:
-        head, *rows = repr(self).splitlines()
-        if not self.samples:
-            return f"<p><b>{html.escape(head)}</b><br>{html.escape(' '.join(rows))}</p>"
-        body = "".join(
-            f"<tr><td>{p:.4f}</td><td><code>{html.escape(_line(v, 400))}</code></td></tr>"
-            for v, p in self.top(20)
-        )
-        return (
-            f"<p><b>{html.escape(head)}</b></p><table><tr><th>probability</th><th>value</th></tr>{body}</table>"
-            f"<p>{html.escape(str(self.cost))}</p>"
-        )
+        from inference.html.summary import summary  # pages are built on posteriors
+
+        return summary(self)
+
+    def to_html(self) -> str:
+        """Return a self-contained page about the run; what it shows of tokens needs `infer(..., record=True)`.
+
+        The page works from disk, without a network. See `docs/report.md`.
+        """
+        from inference.html.page import page
+
+        return page(self)
+
+    def report(self, path: str | PathLike[str] | None = None) -> Report:
+        """Return the page of `to_html`, written to `path` if one is given; in a notebook it is shown in a frame."""
+        from inference.html.page import Report
+
+        report = Report(self.to_html())
+        if path is not None:
+            report.save(path)
+        return report
+
+    def plot(self) -> Figure:
+        """Return a figure of the run for papers: ESS, log-evidence, weights and genealogy; see `inference.plots`.
+
+        Raises
+        ------
+        MissingDependency
+            If matplotlib is not installed.
+        """
+        from inference.plots import overview
+
+        return overview(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but targets and parsers as plain JSON values; see `from_dict`."""
@@ -184,7 +223,7 @@ class Posterior(Generic[R]):
             "method": self.method,
             "seed": self.seed,
             "log_evidence": _finite_or_none(self.log_evidence),
-            "no_survivors": self._no_survivors,
+            "no_survivors": self.no_survivors,
             "samples": [
                 {
                     "value": _jsonable(s.value),
@@ -198,6 +237,7 @@ class Posterior(Generic[R]):
             "steps": [asdict(s) | {"log_increment": _finite_or_none(s.log_increment)} for s in self.steps],
             "cost": asdict(self.cost),
             "sites": [asdict(site) for site in self.sites],
+            "record": None if self.record is None else self.record.to_dict(),
         }
 
     @classmethod
@@ -224,8 +264,17 @@ class Posterior(Generic[R]):
         log_evidence = _or_minus_inf(data["log_evidence"])
         cost = Cost(**data["cost"])
         sites = [SiteReport.from_dict(site) for site in data.get("sites", ())]
+        record = None if data.get("record") is None else Record.from_dict(data["record"])
         return cls(
-            samples, log_evidence, data["method"], data["seed"], steps, cost, data["no_survivors"], sites
+            samples,
+            log_evidence,
+            data["method"],
+            data["seed"],
+            steps,
+            cost,
+            data["no_survivors"],
+            sites,
+            record,
         )
 
     def to_json(self) -> str:
@@ -247,19 +296,19 @@ class Posterior(Generic[R]):
     def _alive(self) -> tuple[Sample[R], ...]:
         if not self.samples:
             raise NoSurvivors(
-                f"no run of {self.method} survived, so there are no samples\n  {self._no_survivors}",
+                f"no run of {self.method} survived, so there are no samples\n  {self.no_survivors}",
                 hint="raise the number of particles or max_tokens, loosen the condition or constraint named above, "
                 "or move it into the target of the site (sample(p & constraint)) so that it steers the tokens",
             )
         return self.samples
 
 
-def _group_of(value: Any, groups: list[list[Any]]) -> list[Any]:
-    """Return the group [value, weight] of an unhashable value, added if there is none yet."""
+def _group_of(value: Any, groups: list[tuple[Any, list[int]]]) -> tuple[Any, list[int]]:
+    """Return the group (value, samples) of an unhashable value, added if there is none yet."""
     for group in groups:
         if group[0] is value or _equal(group[0], value):
             return group
-    groups.append([value, 0.0])
+    groups.append((value, []))
     return groups[-1]
 
 

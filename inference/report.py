@@ -70,6 +70,10 @@ class SiteReport:
         Mean over the ticks of Var(w) / E[w]², w the incremental weights of one tick's moves; None if never known.
     parts:
         The parts of the constraint.
+    guesses, guessed:
+        Tokens that drafts held for a particle's next move, and those that came next.
+    reason:
+        The kernel that the compiler chose, and why.
     """
 
     address: str
@@ -82,6 +86,9 @@ class SiteReport:
     allowed_mass: float | None
     weight_variance: float | None
     parts: tuple[PartReport, ...]
+    guesses: int = 0
+    guessed: int = 0
+    reason: str = ""
 
     @property
     def acceptance(self) -> float | None:
@@ -104,6 +111,8 @@ class SiteReport:
             first.append(f"acceptance {self.acceptance:.3g}, {self.checks_per_token:.2f} checks per token")
         if self.weight_variance is not None:
             first.append(f"weight variance {self.weight_variance:.3g} per tick")
+        if self.guesses:
+            first.append(f"drafts: {self.guessed / self.guesses:.0%} of {self.guesses} tokens came true")
         return ["; ".join(first), *map(str, self.parts)]
 
     def __str__(self) -> str:
@@ -134,6 +143,9 @@ def _report(site: Site, address: str) -> SiteReport:
         allowed_mass=tally.mean_mass if tally.masses else None,
         weight_variance=tally.variance / tally.ticks if tally.ticks else None,
         parts=tuple(_part(part) for part in site.parts),
+        guesses=site.guesses.made,
+        guessed=site.guesses.true,
+        reason=site.reason,
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from inference.drafts import Drafts
 from inference.engines.base import Usage
 from inference.estimators import AWRS
+from inference.recording import Recorder
 from inference.sessions import Sessions
 from inference.site import Site
 from inference.twists import Twists
@@ -21,28 +25,45 @@ class Runtime:
     ----------
     sessions:
         One for each language model.
+    clock:
+        Seconds that the run has taken, from any origin.
     awrs:
         How rejection sampling spends its checks.
     adaptive:
         Whether sites may change between masks and checks. A Markov chain stops it: its states carry random weights
-        whose law must stay what it was.
+        whose law must stay what it was. For the same reason it has no drafts.
     bridge:
         Tokens over which exponents move to those of the target, see `inference.bridging`; None: they do not.
     twists:
         What was asked of potentials.
+    drafts:
+        What guesses the tokens that come next, see `inference.drafts`; None: nothing is evaluated ahead.
     denoising:
         What the denoisers of masked-diffusion models have spent.
+    recorder:
+        Who is told of every move.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
 
-    def __init__(self, awrs: AWRS | None = None) -> None:
-        self.sessions = Sessions()
+    def __init__(
+        self,
+        awrs: AWRS | None = None,
+        sessions: Sessions | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        drafts: bool = True,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.sessions = Sessions() if sessions is None else sessions
+        self.clock = clock
         self.awrs = AWRS() if awrs is None else awrs
         self.adaptive = True
         self.bridge: int | None = None
+        self.drafts = Drafts() if drafts else None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
+        self.recorder = Recorder() if recorder is None else recorder
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
 
@@ -51,15 +72,17 @@ class Runtime:
         base = (plan.text.lm, plan.text.stop) if isinstance(plan, TextPlan) else (plan.infill.mdm, ())
         key = (address, *base, plan.constraint, plan.pool, len(plan.potentials))
         if key not in self.sites:
-            self.sites[key] = Site(plan, self.awrs)
+            self.sites[key] = Site(plan, self.awrs, self.clock)
             self.addresses[self.sites[key]] = address
+            self.recorder.site(self.sites[key])
         return self.sites[key]
 
     @property
     def usage(self) -> Usage:
         """What all models have spent so far."""
         spent, denoised = self.sessions.usage, self.denoising
-        return Usage(spent.calls + denoised.calls, spent.prompt_tokens, spent.tokens + denoised.tokens)
+        tokens = spent.tokens + denoised.tokens
+        return Usage(spent.calls + denoised.calls, spent.prompt_tokens, tokens, spent.drafted)
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""

@@ -28,7 +28,7 @@ from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
 from inference.runtime import Runtime
 from inference.scoring import log_densities
-from inference.site import Site
+from inference.tallies import dead_end, rejected, tally_draws, tally_masses
 from inference.text import TextState
 from inference.twists import State
 from inference.weights import Floats, log_mean_exp
@@ -75,7 +75,10 @@ class Scheduler:
 
     def start(self) -> None:
         """Run every particle to its first text site."""
+        self.runtime.recorder.begin(self.particles)
         self._settle([(i, self._guard(i, p.fiber.start)) for i, p in enumerate(self.particles)])
+        self.runtime.recorder.settled(self.particles, self.log_weights)
+        self.runtime.recorder.ticked()
 
     @property
     def live(self) -> list[int]:
@@ -84,11 +87,15 @@ class Scheduler:
 
     def propose(self) -> None:
         """Ask the language models, and multiply in the weights that are known before the draw."""
-        self._groups = []
         self.runtime.adapt()
-        live = np.array(self.live, dtype=np.int64)
+        self._propose(self.live)
+
+    def _propose(self, chosen: Sequence[int], *, ahead: bool = False) -> None:
+        """Make the proposals of some particles; `ahead`: of those whose next laws are known."""
+        self._groups = []
+        live = np.array(chosen, dtype=np.int64)
         states = [self._text(i) for i in live]
-        for laws in self._laws(states):
+        for laws in self._laws(states, ahead=ahead):
             by_kernel: defaultdict[KernelName, list[int]] = defaultdict(list)
             for row, position in enumerate(laws.members):
                 by_kernel[states[position].kernel].append(row)
@@ -96,13 +103,16 @@ class Scheduler:
             for kernel, rows in by_kernel.items():
                 self._weigh(kernel, laws.following, members[rows], rows)
 
-    def _laws(self, states: Sequence[State]) -> list[Laws]:
+    def _laws(self, states: Sequence[State], *, ahead: bool) -> list[Laws]:
         """Ask the language models and the denoisers; `members` are indices into `states`."""
         texts = [i for i, state in enumerate(states) if isinstance(state, TextState)]
         infills = [i for i, state in enumerate(states) if isinstance(state, InfillState)]
         written = [state for state in states if isinstance(state, TextState)]
         filled = [state for state in states if isinstance(state, InfillState)]
-        laws = next_laws(written, self.runtime.sessions, self.runtime.bridge) if written else []
+        runtime, laws = self.runtime, list[Laws]()
+        if written:
+            guessed = runtime.drafts.drafts(written, runtime.sessions) if runtime.drafts and not ahead else ()
+            laws = next_laws(written, runtime.sessions, runtime.bridge, guessed, ahead=ahead)
         more = infill_laws(filled, self.rng, self.runtime.denoising) if filled else []
         return [
             *(Laws([texts[i] for i in law.members], law.following) for law in laws),
@@ -129,6 +139,7 @@ class Scheduler:
             if a not in seen:
                 parent.close()
         self.log_weights = np.full(len(ancestors), log_mean_exp(self.log_weights))
+        self.runtime.recorder.selected(parents, self.particles, self.log_weights)
         for group in self._groups:
             order = {int(i): k for k, i in enumerate(group.particles)}
             chosen = [(j, order[a]) for j, a in enumerate(ancestors.tolist()) if a in order]
@@ -136,8 +147,24 @@ class Scheduler:
             group.proposal = group.proposal.take(np.array([k for _, k in chosen], dtype=np.int64))
 
     def draw(self) -> None:
-        """Draw and write the token of each live particle, and run on those whose text is finished."""
+        """Draw and write the token of each live particle, and run on those whose text is finished.
+
+        Particles whose drafts come true go on, as far as their next laws are known.
+        """
+        self._draw()
+        while members := self._ahead():
+            self._propose(members, ahead=True)
+            self._draw()
+        self.runtime.recorder.ticked()
+
+    def _ahead(self) -> list[int]:
+        """Return the particles whose next laws are known without a pass."""
+        drafts, sessions = self.runtime.drafts, self.runtime.sessions
+        return [] if drafts is None else [i for i in self.live if drafts.known(self._text(i), sessions)]
+
+    def _draw(self) -> None:
         written: list[tuple[int, State]] = []
+        drafts = self.runtime.drafts
         for group in self._groups:
             members = np.flatnonzero([self.particles[i].live for i in group.particles])
             if not len(members):
@@ -147,14 +174,17 @@ class Scheduler:
             with self._located(indices[0]):
                 tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
             self.drawn += len(tokens)
-            self._tally(group.kernel, states, log_weights)
+            tally_draws(group.kernel, states, log_weights)
+            self.runtime.recorder.drawn(self.particles, indices, tokens, log_weights)
             for i, state, token, w in zip(
                 indices, states, tokens.tolist(), log_weights.tolist(), strict=True
             ):
                 self.log_weights[i] += w
                 if self.log_weights[i] == -np.inf:
-                    self._kill(i, _rejected(state))
+                    self._kill(i, rejected(state))
                     continue
+                if drafts is not None and isinstance(state, TextState):
+                    drafts.drawn(state, token)
                 state.advance(token)
                 written.append((i, state))
         self._groups = []
@@ -181,6 +211,7 @@ class Scheduler:
         self._settle(
             [(i, self._end_text(i, s)) for i, s in written if s.finished and self.particles[i].death is None]
         )
+        self.runtime.recorder.settled(self.particles, self.log_weights)
 
     # Moves between text sites.
 
@@ -227,10 +258,11 @@ class Scheduler:
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
         """Draw the value of a finite site in proportion to its masses; their sum is the weight."""
-        logits = torch.tensor([form.log_masses], dtype=torch.float64)
+        logits, before = torch.tensor([form.log_masses], dtype=torch.float64), float(self.log_weights[i])
         if not self._add_weight(i, float(torch.logsumexp(logits, -1)), f"no value left of {form}"):
             return []
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
+        self.runtime.recorder.chosen(self.particles, i, form, index, before)
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
 
     def _end_text(self, i: int, state: State) -> Request:
@@ -247,27 +279,12 @@ class Scheduler:
         with self._located(int(members[0])):
             proposal = KERNELS[kernel](NextTokens(following.logprobs, following.rows[at]), states)
         self.log_weights[members] += proposal.log_weights
+        self.runtime.recorder.weighed(self.particles, members, following, at, proposal)
         if kernel in ("masked", "corrector"):
-            self._tally_masses(kernel, states, proposal.log_weights)
+            tally_masses(kernel, states, proposal.log_weights)
         for i in members[np.isneginf(proposal.log_weights)].tolist():
-            self._kill(i, _dead_end(self._text(i)))
+            self._kill(i, dead_end(self._text(i)))
         self._groups.append(_Group(kernel, proposal, members))
-
-    def _tally(self, kernel: KernelName, states: Sequence[State], log_weights: Floats) -> None:
-        """Take note of drawn tokens, and of weights that the draws made."""
-        for site, chosen in _by_site(states).items():
-            site.tally.tokens += len(chosen)
-            site.tally.kernels[kernel] += len(chosen)
-            if kernel == "awrs":
-                site.tally.weigh(log_weights[chosen])
-
-    def _tally_masses(self, kernel: KernelName, states: Sequence[State], log_masses: Floats) -> None:
-        """Take note of the masses that are weights before the draw, and of the shares that masks allow."""
-        for site, chosen in _by_site(states).items():
-            site.tally.weigh(log_masses[chosen])
-            if kernel == "masked" and states[chosen[0]].plan.pool.plain:
-                site.tally.mass += float(np.exp(log_masses[chosen]).sum())
-                site.tally.masses += len(chosen)
 
     @contextmanager
     def _located(self, i: int) -> Iterator[None]:
@@ -275,10 +292,7 @@ class Scheduler:
         try:
             yield
         except PPLError as error:
-            request = self.particles[i].fiber.pending
-            assert request is not None
-            assert not isinstance(request, Finished)
-            error.message = f"sample at {request.address}: {error.message}"
+            error.message = f"sample at {self.particles[i].address}: {error.message}"
             raise
 
     def _add_weight(self, i: int, log_weight: float, reason: str) -> bool:
@@ -296,11 +310,8 @@ class Scheduler:
 
     def _kill(self, i: int, reason: str) -> None:
         particle = self.particles[i]
-        request = particle.fiber.pending
-        assert request is not None
-        assert not isinstance(request, Finished)
         text = "" if particle.text is None else particle.text.shown
-        particle.death = self.last_death = Death(request.address, reason, text)
+        particle.death = self.last_death = Death(particle.address, reason, text)
         particle.text = None
         particle.close()
 
@@ -315,22 +326,3 @@ class Scheduler:
         except ProgramError as error:
             error.message = f"particle {i}: {error.message}"
             raise
-
-
-def _by_site(states: Sequence[State]) -> dict[Site, list[int]]:
-    sites: defaultdict[Site, list[int]] = defaultdict(list)
-    for k, state in enumerate(states):
-        sites[state.site].append(k)
-    return sites
-
-
-def _rejected(state: State) -> str:
-    return f"no token that was drawn and checked may come next under {state.plan.constraint}"
-
-
-def _dead_end(state: State) -> str:
-    if isinstance(state, InfillState):
-        return "no token has positive mass at the position that is filled next"
-    if state.at_limit:
-        return f"the text has max_tokens={state.plan.text.max_tokens} tokens and may not end there"
-    return f"no token that the model gives positive probability satisfies {state.plan.constraint}"

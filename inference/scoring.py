@@ -100,7 +100,7 @@ def _tables(jobs: Sequence[_Job], sessions: Sessions) -> list[Tensor]:
     for job in jobs:
         for text in job.form.texts:
             asked[text.lm].append((text.prompt, job.ids + job.path))
-    answers = {lm: iter(sessions[lm].along(requests)) for lm, requests in asked.items()}
+    answers = {lm: iter(tables) for lm, tables in sessions.along(asked).items()}
     tables = []
     for job in jobs:
         experts = [next(answers[text.lm]) for text in job.form.texts]

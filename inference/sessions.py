@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from inference.engines.base import Engine, Session, Usage
+from torch import Tensor
+
+from inference.engines.base import Context, Engine, NextTokens, Session, Usage
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
+
+Ids = tuple[int, ...]
 
 
 class Sessions:
@@ -26,12 +31,49 @@ class Sessions:
             self._open[lm] = lm.session()
         return self._open[lm]
 
+    def next_tokens(
+        self,
+        asked: Mapping[LM, Sequence[Context]],
+        drafts: Mapping[LM, Sequence[Sequence[int]]] | None = None,
+    ) -> dict[LM, NextTokens]:
+        """Ask each language model what may come next after its contexts, see `Session.next_tokens`.
+
+        Ask for a tick's contexts of all models at once: then runs that are batched (`inference.batching`) stay in step.
+        """
+        return {
+            lm: self[lm].next_tokens(contexts, drafts[lm] if drafts and self[lm].pass_cost > 0.0 else ())
+            for lm, contexts in asked.items()
+        }
+
+    def recall(self, asked: Mapping[LM, Sequence[Context]]) -> dict[LM, NextTokens]:
+        """Ask each language model for what it knows, see `Session.recall`."""
+        return {lm: self[lm].recall(contexts) for lm, contexts in asked.items()}
+
+    def along(self, asked: Mapping[LM, Sequence[tuple[Ids, Ids]]]) -> dict[LM, list[Tensor]]:
+        """Ask each language model for its distributions along given texts, see `Session.along`."""
+        return {lm: self[lm].along(requests) for lm, requests in asked.items()}
+
+    def apart(self) -> Sessions:
+        """Return sessions of their own, for contexts that must not take the places of these in a cache."""
+        return Sessions()
+
+    def __contains__(self, lm: LM) -> bool:
+        return lm in self._open
+
+    def keep(self, lms: Collection[LM]) -> None:
+        """Close the sessions of all other language models."""
+        for lm in self._open.keys() - set(lms):
+            self._open.pop(lm).close()
+
     @property
     def usage(self) -> Usage:
         """What all sessions have spent so far."""
         spent = [session.usage for session in self._open.values()]
         return Usage(
-            sum(u.calls for u in spent), sum(u.prompt_tokens for u in spent), sum(u.tokens for u in spent)
+            sum(u.calls for u in spent),
+            sum(u.prompt_tokens for u in spent),
+            sum(u.tokens for u in spent),
+            sum(u.drafted for u in spent),
         )
 
     def __enter__(self) -> Self:
@@ -40,6 +82,4 @@ class Sessions:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for session in self._open.values():
-            session.close()
-        self._open.clear()
+        self.keep(())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +25,7 @@ from grammars.constraint import Constraint, Matcher
 from grammars.pinned import How, Pinned
 from grammars.vocabulary import Mask, unpack
 from inference.estimators import AWRS
+from inference.guesses import Guesses
 from inference.weights import Floats
 from ppl.compiler.plan import InfillPlan, TextPlan
 
@@ -203,12 +204,19 @@ class Site:
         What the compiler made of the site. Of a masked-diffusion site nothing is enforced but at its end.
     awrs:
         How rejection sampling spends its checks.
+    clock:
+        Seconds that the run has taken, which the costs of masks and checks are compared with.
     """
 
-    def __init__(self, plan: TextPlan | InfillPlan, awrs: AWRS) -> None:
+    def __init__(
+        self, plan: TextPlan | InfillPlan, awrs: AWRS, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.awrs = awrs
+        self._clock = clock
         self.tally = Tally()
+        self.guesses = Guesses()
         self.shown = str(plan)
+        self.reason = f"{plan.kernel}: {plan.reason}" if isinstance(plan, TextPlan) else plan.kernel
         constraint = plan.constraint if isinstance(plan, TextPlan) else None
         flat = constraint.parts if isinstance(constraint, And) else (constraint,)
         pieces = [piece for piece in flat if piece is not None]
@@ -218,7 +226,9 @@ class Site:
         self.parts = [_part(piece, start) for piece, start in zip(pieces, self._starts, strict=True)]
         self._order = list(range(len(pieces)))
         self._verdicts: dict[tuple[bytes, bool], bool] = {}
-        self._since = time.perf_counter()
+        self._since = self._clock()
+        self.rejected: dict[int, list[int]] | None = None
+        """By the id of a text state: candidates for its next token that were refused; None: nobody asks."""
 
     def matcher(self) -> Matcher | None:
         """Return the matcher of the whole constraint before the first byte."""
@@ -243,6 +253,10 @@ class Site:
         self.tally.verdicts += len(new)
         self.tally.draws += len(moves)
         verdicts = [self._verdicts[key] for key in keys]
+        if self.rejected is not None:
+            for (state, token), verdict in zip(moves, verdicts, strict=True):
+                if not verdict:
+                    self.rejected.setdefault(id(state), []).append(token)
         self.tally.accepted += sum(verdicts)
         return verdicts
 
@@ -253,7 +267,7 @@ class Site:
         mean allowed mass Z, a token needs about 1 + 1 / Z checks. Likewise back.
         """
         self._order.sort(key=lambda k: self.parts[k].cost_of_rejecting)
-        elapsed = time.perf_counter() - self._since
+        elapsed = self._clock() - self._since
         for part in self.parts:
             if not part.switches or part.spent < max(_WORTHWHILE, 0.25 * elapsed):
                 continue
@@ -264,7 +278,7 @@ class Site:
                 cheaper = 3.0 * part.mean_mask * self.tally.tokens < part.spent
             if cheaper:
                 part.how = "check" if part.how == "mask" else "mask"
-                part.spent, self._since = 0.0, time.perf_counter()
+                part.spent, self._since = 0.0, self._clock()
 
 
 class _Conjunction(AndMatcher):

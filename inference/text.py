@@ -54,6 +54,8 @@ class TextState:
     """Where exponents are bridged: the log-masses that the terms of the pool gave to the tokens so far."""
     ahead: tuple[Ahead, int] | None = None
     """Where exponents are bridged: what the terms give to the next token, and this state's row of it."""
+    draft: tuple[tuple[int, int | str], ...] = ()
+    """The tokens that are guessed to come next, each with the kind of the guess (`inference.drafts`)."""
     _content: bytes = b""
 
     @classmethod

@@ -47,7 +47,7 @@ class Twists:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._rollouts = Sessions()  # of their own: the population's contexts stay in its cache
+        self._rollouts = sessions.apart()  # the population's contexts stay in its cache
         self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
 
     def weigh(self, states: Sequence[State], rng: Rng) -> Floats:

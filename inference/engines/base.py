@@ -75,7 +75,9 @@ class Usage:
     prompt_tokens: int = 0
     """Prompt tokens evaluated (a prompt that is shared, or remembered, is evaluated once)."""
     tokens: int = 0
-    """Tokens evaluated after prompts (equal contexts counted once)."""
+    """Tokens evaluated after prompts (equal contexts counted once), those of drafts included."""
+    drafted: int = 0
+    """Tokens of drafts among them."""
 
 
 @dataclass(eq=False)
@@ -84,9 +86,24 @@ class Session(ABC):
 
     usage: Usage = field(default_factory=Usage)
 
+    pass_cost: float = 0.0
+    """What a forward pass costs beyond its tokens, in tokens of it. 0: drafts are not evaluated ahead."""
+
     @abstractmethod
-    def next_tokens(self, contexts: Sequence[Context]) -> NextTokens:
-        """Return the distributions of the token that follows each of `contexts` (at least one)."""
+    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+        """Return the distributions of the token that follows each of `contexts` (at least one).
+
+        A session with a `pass_cost` may evaluate the `drafts`, tokens that probably follow each of them, in the same
+        pass; it then `knows` the contexts that these lead to until the next call.
+        """
+
+    def knows(self, context: Context) -> bool:
+        """Return whether the answer for a context is there, because a draft came true."""
+        return False
+
+    def recall(self, contexts: Sequence[Context]) -> NextTokens:
+        """Return the distributions after contexts that are known, evaluating nothing and forgetting nothing."""
+        raise NotImplementedError(f"{type(self).__name__} knows no context ahead")
 
     @abstractmethod
     def along(self, requests: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[Tensor]:

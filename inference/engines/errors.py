@@ -32,3 +32,11 @@ class NotSpellable(PPLError, ValueError):
 
 class SessionClosed(PPLError, RuntimeError):
     """A session was asked after it had been closed."""
+
+
+class SessionFull(PPLError, MemoryError):
+    """A session has no memory for the contexts that it was asked for."""
+
+
+class UnsupportedVersion(PPLError, ImportError):
+    """The package behind an engine is not installed, or of a version that the engine was not written for."""

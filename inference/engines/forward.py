@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from inference.engines.kv_cache import KV
+from inference.engines.kv_cache import KV, Pass
+from inference.engines.split_attention import split
 
 BATCH_TOKENS = 4096
 """Most tokens, padding included, in one batch of several sequences; bounds the memory of a prefill."""
@@ -33,15 +35,22 @@ class Forward:
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._takes_keep = "logits_to_keep" in accepted
+        self.config = model.config.get_text_config(decoder=True)
+        self._lock = threading.Lock()
+        self.splits = bool(getattr(model, "_supports_attention_backend", False)) and self._takes_positions
+        """Whether rows can share the keys and values of their prompts: the model leaves attention to an interface."""
 
-    def step(self, tokens: Sequence[int], pads: Sequence[int], lengths: Sequence[int], cache: Any) -> Tensor:
-        """Return the (B, V') logits after one more token in each of B rows of a cache.
-
-        Row i of the cache holds `lengths[i]` tokens after `pads[i]` unused columns.
-        """
-        ids = torch.tensor(tokens, device=self.device)[:, None]
-        positions = torch.tensor(lengths, device=self.device)[:, None]
-        return self._call(ids, positions, self._mask(pads, pads[0] + lengths[0] + 1), cache, keep=1)[:, -1]
+    def extend(self, going: Pass, cache: Any, keep: Tensor) -> Tensor:
+        """Return the (K, V') logits after the tokens `keep` (K,) of the M of a pass; `cache` takes up all."""
+        options: dict[str, Any] = {"position_ids": going.positions[None]} if self._takes_positions else {}
+        if self._takes_keep:
+            options["logits_to_keep"] = keep
+        with self._lock, split(self.config, going.layout):
+            out = self.model(
+                input_ids=going.ids[None], past_key_values=cache, use_cache=True, return_dict=True, **options
+            )
+        logits: Tensor = out.logits[0]
+        return logits if self._takes_keep else logits[keep]
 
     def evaluate(self, sequences: Sequence[tuple[int, ...]], cache: Any = None, *, keep: int = 1) -> Tensor:
         """Return the (B, keep, V') logits after the last `keep` tokens of B sequences, and fill `cache`."""
@@ -52,9 +61,20 @@ class Forward:
         mask = self._mask(pads, width)
         return self._call(padded.to(self.device), positions.to(self.device), mask, cache, keep)[:, -keep:]
 
+    def continued(self, begin: KV, rest: tuple[int, ...]) -> tuple[Tensor, KV]:
+        """Return the (V',) logits after a sequence of which the beginning is known, and its keys and values."""
+        cache = DynamicCache()  # windows too keep everything: rows may look back from any place
+        for i, (keys, values) in enumerate(begin):
+            cache.update(keys[None], values[None], i)
+        ids = torch.tensor([rest], device=self.device)
+        start = begin[0][0].shape[1]
+        positions = torch.arange(start, start + len(rest), device=self.device)[None]
+        logits = self._call(ids, positions, None, cache, keep=1)[0, -1]
+        return logits, [(layer.keys[0], layer.values[0]) for layer in cache.layers]
+
     def prefill(self, sequences: Sequence[tuple[int, ...]]) -> tuple[Tensor, list[KV]]:
         """Return the (B, V') logits at the end of B sequences, and the keys and values of each."""
-        cache = DynamicCache(config=self.model.config)
+        cache = DynamicCache()  # windows too keep everything: rows may look back from any place
         logits = self.evaluate(sequences, cache)[:, -1]
         rows: list[KV] = []
         for i, ids in enumerate(sequences):

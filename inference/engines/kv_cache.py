@@ -1,14 +1,14 @@
-"""Key-value cache of a population: one buffer per layer, a slot per row, right-aligned columns.
+"""Key-value cache of a population: one copy of each prompt, and a slot for what each row has after it.
 
-A *row* is the keys and values of one context; it occupies one slot (first axis) and the columns [begin, end)
-of its slot (third axis). The rows that take part in a forward pass stand in slots 0, ..., A - 1 and end at
-one common column, so that the new keys and values of all of them are written into the column after it; a
-shorter row has unused columns on its left. From this layout follows the cost of everything:
+A *row* is a prompt and the tokens after it. The prompts' keys and values are kept once, (G, heads, P, width), for
+all rows. Each row has a slot of a buffer, (slots, heads, columns, width), in which its j-th token after the prompt
+stands in column j. From this layout follows the cost of everything:
 
-- a step writes one column in place (buffers grow by a constant factor, not at every step);
-- a row that survives resampling stays in its slot, and only the rows that replace others are copied, from the
-  end of the prompt on where both had the same prompt: a selection without a change copies nothing;
-- a row that leaves costs nothing, and columns that no row uses any more are cropped by a view.
+- a pass writes the new tokens' columns in place, several for a row that has several (buffers grow by a factor);
+- rows of different lengths need no alignment, and a row that is not asked for stays where it is;
+- a row that survives resampling stays in its slot; the rows that replace others are copied from where both first
+  differ: a selection without a change copies nothing, and copies of relatives copy little;
+- a row that leaves costs nothing, and its slot is used again.
 """
 
 from __future__ import annotations
@@ -17,18 +17,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from inference.engines.errors import UnsupportedModel
+from inference.engines.split_attention import Layout, current_pass
 
 KV = list[tuple[Tensor, Tensor]]
-"""One row: for each layer its keys and values, each (heads, n, width), n the columns it needs."""
+"""A prompt: for each layer its keys and values, each (heads, n, width)."""
+Ids = tuple[int, ...]
 
-_SPARE = 64
-_GROWTH = 1.25
+_SPARE = 16
+_GROWTH = 1.2
+PASS_SCORES = 1 << 27
+"""Most attention scores of one layer in one pass; more rows than that take several passes."""
 
 
 def attention_windows(config: object, name: str) -> list[int | None]:
@@ -52,55 +58,57 @@ def attention_windows(config: object, name: str) -> list[int | None]:
     return [getattr(layer, "sliding_window", None) for layer in cache.layers]
 
 
-@dataclass
-class _View:
-    """What the next forward pass sees: slots [0, rows), columns [begin, end)."""
-
-    rows: int = 0
-    begin: int = 0
-    end: int = 0
-
-
 class _Layer(DynamicLayer):  # type: ignore[misc]
-    """The buffers of one layer, (slots, heads, columns, width), seen by the model through the common view."""
+    """The prompts and the slots of one layer."""
 
-    def __init__(self, view: _View, window: int | None) -> None:
+    prompt_keys: Tensor
+    prompt_values: Tensor
+
+    def __init__(self, window: int | None) -> None:
         super().__init__()
-        self.is_sliding = window is not None
-        self._view = view
-        self._window = window
+        self.window = window
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
-        """Write the new columns after the view's end; return those that the new tokens may attend to."""
-        rows, new = key_states.shape[0], key_states.shape[2]
-        last = self._view.end + new
-        first = last - self.get_mask_sizes(new)[0]
-        self.keys[:rows, :, last - new : last] = key_states
-        self.values[:rows, :, last - new : last] = value_states
-        return self.keys[:rows, :, first:last], self.values[:rows, :, first:last]
+        """Write the new tokens' (1, heads, M, width) into their slots and columns."""
+        going = current_pass()
+        at, columns = going.layout.slots + going.layout.first, going.layout.columns
+        self.keys[at, :, columns] = key_states[0].transpose(0, 1)
+        self.values[at, :, columns] = value_states[0].transpose(0, 1)
+        going.layer = self
+        return key_states, value_states
 
     def get_seq_length(self) -> int:
-        """Return the number of columns in view, unused ones on the left included."""
-        return self._view.end - self._view.begin
+        """Return 0: positions are given to the model, and masks are the attention's own."""
+        return 0
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return how many columns `query_length` new tokens attend to, and the first of them in the view."""
-        seen = self.get_seq_length()
-        kept = seen if self._window is None else min(seen, self._window - 1)
-        return kept + query_length, seen - kept
+    def forget(self) -> None:
+        """Give back the memory."""
+        self.__dict__.update(
+            keys=None, values=None, prompt_keys=None, prompt_values=None, is_initialized=False
+        )
+
+    def buffers(self) -> list[Tensor]:
+        """Return the slots' keys and values."""
+        return [self.keys, self.values]
 
 
-class _Row(NamedTuple):
-    """What stands in a slot: columns [begin, end), the first of them those of `prompt` (empty if unknown)."""
+class Tail(NamedTuple):
+    """Tokens that a pass adds to the row in a slot, after its first `columns` columns."""
 
-    prompt: tuple[int, ...]
-    begin: int
-    end: int
+    slot: int
+    columns: int
+    tokens: Ids
 
-    def moved(self, by: int) -> _Row:
-        return self._replace(begin=self.begin + by, end=self.end + by)
+
+@dataclass
+class Pass:
+    """What one forward pass evaluates: (M,) ids and positions, and their layout."""
+
+    ids: Tensor
+    positions: Tensor
+    layout: Layout
 
 
 class KVRows:
@@ -110,137 +118,178 @@ class KVRows:
     ----------
     windows:
         The sliding window of each layer, from `attention_windows`.
+
+    Attributes
+    ----------
+    tokens:
+        (slots, columns) the token whose keys and values stand in each column, after those before it; -1 for none.
+    prompt:
+        The prompt of the row in each slot; None where there has been none.
+    copied:
+        Number of rows that were copied from slot to slot.
     """
 
     def __init__(self, windows: Sequence[int | None]) -> None:
-        self._view = _View()
-        self._layers = [_Layer(self._view, w) for w in windows]
+        self._layers = [_Layer(w) for w in windows]
         self.cache = Cache(layers=self._layers)
         self.copied = 0
-        """Number of rows that were copied from slot to slot."""
-        self._columns = 0
-        # The rows that have left the end of `_rows` included: their bytes stay.
-        self._slots: list[_Row | None] = []
-        self._rows: list[_Row] = []
+        self._prompts: dict[Ids, int] = {}
+        self.tokens: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
+        self.prompt: list[Ids | None] = []
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    @property
+    def slots(self) -> int:
+        """Number of slots."""
+        return len(self.prompt)
 
-    def arrange(self, sources: Sequence[int]) -> None:
-        """Let slot i hold the row that was in slot sources[i]; all other rows leave."""
-        moves = [(to, at) for to, at in enumerate(sources) if to != at]
-        if len(sources) > len(self._slots):
-            self._allocate(len(sources), before=0, after=1)
-        if moves:
-            first = min(self._first_difference(to, self._rows[at]) for to, at in moves)
-            last = max(self._rows[at].end for _, at in moves)
-            self._copy([to for to, _ in moves], [at for _, at in moves], first, last)
-            self.copied += len(moves)
-        self._rows = [self._rows[at] for at in sources]
-        self._slots[: len(sources)] = self._rows
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all keys and values."""
+        if not self._prompts:
+            return 0
+        layers = self._layers
+        return sum(t.nbytes for x in layers for t in (*x.buffers(), x.prompt_keys, x.prompt_values))
 
-    def begin_step(self, rows: int) -> tuple[list[int], list[int]]:
-        """Bring the rows of slots [0, rows) into view, aligned, with room for one more column.
+    def hold(self, prompts: dict[Ids, KV], live: Sequence[int]) -> None:
+        """Keep these prompts, besides those of the rows in the `live` slots; forget all others."""
+        new = [ids for ids in prompts if ids not in self._prompts]
+        if not new:
+            return
+        used = {self.prompt[slot] for slot in live}
+        old = [ids for ids in self._prompts if ids in used or ids in prompts]
+        at = [self._prompts[ids] for ids in old]
+        order = [*old, *new]
+        longest = max(map(len, order))
+        for i, layer in enumerate(self._layers):
+            for name, part in (("prompt_keys", 0), ("prompt_values", 1)):
+                like = prompts[new[0]][i][part]
+                stack = like.new_zeros((len(order), like.shape[0], longest, like.shape[-1]))
+                for place, (row, ids) in enumerate(zip(at, old, strict=True)):
+                    stack[place, :, : len(ids)] = getattr(layer, name)[row, :, : len(ids)]
+                for place, ids in enumerate(new, start=len(old)):
+                    stack[place, :, : len(ids)] = prompts[ids][i][part]
+                setattr(layer, name, stack)
+            if not self._prompts and not layer.is_initialized:
+                keys, values = prompts[new[0]][i]
+                layer.keys = keys.new_zeros((0, keys.shape[0], 0, keys.shape[-1]))
+                layer.values = values.new_zeros((0, values.shape[0], 0, values.shape[-1]))
+                layer.is_initialized = True
+        self._prompts = {ids: k for k, ids in enumerate(order)}
+        self.prompt = [ids if ids in self._prompts else None for ids in self.prompt]
 
-        Returns for each of them the number of unused columns on its left, and its number of tokens.
+    def reserve(self, slots: int, columns: int) -> None:
+        """Make room for so many slots and columns; what the buffers hold stays."""
+        had, wide = self.tokens.shape
+        if slots <= had and columns <= wide:
+            return
+        slots = max(slots, had)
+        columns = wide if columns <= wide else int(columns * _GROWTH) + _SPARE
+        for layer in self._layers:
+            for name, was in zip(("keys", "values"), layer.buffers(), strict=True):
+                buffer = was.new_zeros((slots, was.shape[1], columns, was.shape[3]))
+                buffer[:had, :, :wide] = was
+                setattr(layer, name, buffer)
+        tokens = np.full((slots, columns), -1, dtype=np.int64)
+        tokens[:had, :wide] = self.tokens
+        self.tokens = tokens
+        self.prompt += [None] * (slots - had)
+
+    def copy(self, moves: Sequence[tuple[int, int, int]]) -> None:
+        """Copy rows: (to, from, columns) each; no slot is both copied to and copied from."""
+        moves = [move for move in moves if move[2]]
+        if not moves:
+            return
+        to, at = np.array([m[0] for m in moves]), np.array([m[1] for m in moves])
+        last = np.array([m[2] for m in moves])
+        relatives = np.array([self.prompt[t] == self.prompt[a] for t, a, _ in moves])
+        width = int(last.max())
+        same = (self.tokens[to, :width] == self.tokens[at, :width]) & relatives[:, None]
+        shared = np.where(same.all(axis=1), width, same.argmin(axis=1))
+        begin, end = int(shared.min()), width
+        if begin < end:
+            to_, at_ = torch.from_numpy(to), torch.from_numpy(at)
+            for layer in self._layers:
+                for buffer in layer.buffers():
+                    rows = buffer[:, :, begin:end]
+                    rows.index_copy_(0, to_.to(buffer.device), rows[at_.to(buffer.device)])
+        self.tokens[to] = -1
+        self.tokens[to, :width] = self.tokens[at, :width]
+        self.copied += len(moves)
+
+    def passes(self, tails: Sequence[Tail]) -> list[Pass]:
+        """Write the tails' tokens into their slots, sorted by slot; return the passes that evaluate them.
+
+        The tokens of the passes, one after the other, are those of `tails` in order.
         """
-        if max(row.end for row in self._rows[:rows]) == self._columns:
-            self._allocate(len(self._slots), before=0, after=1)
-        end = max(row.end for row in self._rows[:rows])
-        for slot, row in enumerate(self._rows[:rows]):
-            if row.end != end:
-                self._shift(slot, end - row.end)
-        begin = min(row.begin for row in self._rows[:rows])
-        self._view.rows, self._view.begin, self._view.end = rows, begin, end
-        return [row.begin - begin for row in self._rows[:rows]], [
-            row.end - row.begin for row in self._rows[:rows]
-        ]
-
-    def end_step(self) -> None:
-        """Count the column that a forward pass has written to the rows in view."""
-        for slot in range(self._view.rows):
-            row = self._rows[slot]
-            self._rows[slot] = self._slots[slot] = row._replace(end=row.end + 1)
-
-    def append(self, kv: KV, length: int, prompt: tuple[int, ...], slots: int) -> None:
-        """Add a row of `length` tokens that begins with `prompt`; about `slots` rows are to be expected."""
-        slot, end = len(self._rows), max((row.end for row in self._rows), default=length)
-        if slot >= len(self._slots) or end < length or end > self._columns:
-            self._allocate(max(slots, slot + 1), before=length, after=1, like=kv)
-            end = max((row.end for row in self._rows), default=length)
-        for layer, (keys, values) in zip(self._layers, kv, strict=True):
-            layer.keys[slot, :, end - keys.shape[1] : end] = keys
-            layer.values[slot, :, end - values.shape[1] : end] = values
-        whole = length == len(prompt) or all(keys.shape[1] == length for keys, _ in kv)
-        # A window may have dropped the prompt of a longer row, which then is no place to copy only the rest to.
-        self._rows.append(_Row(prompt if whole else (), end - length, end))
-        self._slots[slot] = self._rows[slot]
+        for slot, columns, tokens in tails:
+            self.tokens[slot, columns : columns + len(tokens)] = tokens
+            self.tokens[slot, columns + len(tokens) :] = -1  # what stands there followed other tokens
+        return [self._pass(tails[low:high]) for low, high in self._chunks(tails)]
 
     def clear(self) -> None:
         """Give back the memory."""
-        self._rows, self._slots, self._columns = [], [], 0
+        self._prompts, self.prompt = {}, []
+        self.tokens = np.zeros((0, 0), dtype=np.int64)
         for layer in self._layers:
-            layer.keys = layer.values = None  # `reset` of some versions of transformers keeps the buffers
-            layer.is_initialized = False
+            layer.forget()
 
-    def _first_difference(self, slot: int, row: _Row) -> int:
-        """Return the first column of `row` that must be copied to have it in `slot`."""
-        there = self._slots[slot]
-        if there is not None and there.begin == row.begin and there.prompt == row.prompt:
-            return row.begin + len(row.prompt)
-        return row.begin
+    def _chunks(self, tails: Sequence[Tail]) -> list[tuple[int, int]]:
+        """Split tails into runs of bounded attention scores."""
+        longest = max(map(len, self._prompts), default=0)
+        heads = self._layers[0].keys.shape[1] if self._layers else 1
+        chunks, low, most, wide = [], 0, 0, 0
+        for k, tail in enumerate(tails):
+            most, wide = max(most, len(tail.tokens)), max(wide, tail.columns + len(tail.tokens))
+            span = tail.slot - tails[low].slot + 1
+            if k > low and span * most * (longest + wide) * heads > PASS_SCORES:
+                chunks.append((low, k))
+                low, most, wide = k, len(tail.tokens), tail.columns + len(tail.tokens)
+        return [*chunks, (low, len(tails))]
 
-    def _copy(self, to: list[int], at: list[int], first: int, last: int) -> None:
+    def _pass(self, tails: Sequence[Tail]) -> Pass:
         device = self._layers[0].keys.device
-        target, source = torch.tensor(to, device=device), torch.tensor(at, device=device)
-        for layer in self._layers:
-            for buffer in (layer.keys, layer.values):
-                columns = buffer[:, :, first:last]
-                rows = columns.index_select(0, source.to(buffer.device))
-                columns.index_copy_(0, target.to(buffer.device), rows)
+        first, last = tails[0].slot, tails[-1].slot
+        rows, each = last - first + 1, max(len(tail.tokens) for tail in tails)
+        slots = np.repeat([t.slot - first for t in tails], [len(t.tokens) for t in tails])
+        within = np.concatenate([np.arange(len(t.tokens)) for t in tails])
+        columns = within + np.repeat([t.columns for t in tails], [len(t.tokens) for t in tails])
+        places = slots * each + within
+        positions = np.full(rows * each, -1)
+        positions[places] = columns
+        lengths = np.array([len(self.prompt[first + k] or ()) for k in range(rows)])
+        queries = np.zeros(rows * each, dtype=np.int64)
+        queries[places] = np.arange(len(places))
+        plain = each == 1 and len(tails) == rows
+        width = int(columns.max()) + 1
+        groups, members = self._groups(first, rows)
+        ids = np.concatenate([t.tokens for t in tails]).astype(np.int64)
+        layout = Layout(
+            first,
+            torch.from_numpy(slots).to(device),
+            torch.from_numpy(columns).to(device),
+            width,
+            None if plain else torch.from_numpy(queries.reshape(rows, each)).to(device),
+            torch.from_numpy(places).to(device),
+            torch.from_numpy(positions.reshape(rows, each)).to(device),
+            not plain or bool((columns != width - 1).any()),
+            torch.from_numpy(lengths).to(device),
+            None if groups is None else torch.from_numpy(groups).to(device),
+            torch.from_numpy(members).to(device),
+        )
+        at = torch.from_numpy(columns + lengths[slots]).to(device)
+        return Pass(torch.from_numpy(ids).to(device), at, layout)
 
-    def _shift(self, slot: int, by: int) -> None:
-        row = self._rows[slot]
-        for layer in self._layers:
-            for buffer in (layer.keys, layer.values):
-                buffer[slot, :, row.begin + by : row.end + by] = buffer[slot, :, row.begin : row.end].clone()
-        self._rows[slot] = self._slots[slot] = row.moved(by)
-
-    def _allocate(self, slots: int, *, before: int, after: int, like: KV | None = None) -> None:
-        """Move the rows to new buffers with at least `before` columns up to their end and `after` more.
-
-        The buffers are filled with zeros: what is masked must still be finite.
-        """
-        low = min((row.begin for row in self._rows), default=0)
-        high = max((row.end for row in self._rows), default=0)
-        by = max(before - (high - low), 0) - low
-        columns = int((high + by + after) * _GROWTH) + _SPARE
-        live = len(self._rows)
-        for i, layer in enumerate(self._layers):
-            old = (layer.keys, layer.values)
-            for name, was, model in zip(("keys", "values"), old, like[i] if like else old, strict=True):
-                new = model.new_zeros((slots, model.shape[-3], columns, model.shape[-1]))
-                if live:
-                    new[:live, :, low + by : high + by] = was[:live, :, low:high]
-                setattr(layer, name, new)
-            layer.is_initialized = True
-        self._columns = columns
-        self._rows = [row.moved(by) for row in self._rows]
-        self._slots = [*self._rows, *[None] * (slots - live)]
-
-
-def settle(sources: Sequence[int], first: int = 0) -> list[int]:
-    """Return an order of `sources` in which as many as can be stay where they are.
-
-    Entry i of the answer is the index of the source that goes to slot first + i; a source that is already in
-    one of these slots keeps it (once, if it occurs several times).
-    """
-    order = [-1] * len(sources)
-    rest = []
-    for index, source in enumerate(sources):
-        if 0 <= source - first < len(sources) and order[source - first] < 0:
-            order[source - first] = index
-        else:
-            rest.append(index)
-    free = iter(rest)
-    return [index if index >= 0 else next(free) for index in order]
+    def _groups(self, first: int, rows: int) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
+        """Return the slots of each prompt among `rows` from `first` on, and where each slot stands in that."""
+        if len(self._prompts) == 1:
+            return None, np.zeros(rows, dtype=np.int64)
+        of = np.array([self._prompts.get(self.prompt[first + k] or (), 0) for k in range(rows)])
+        counts = np.bincount(of, minlength=len(self._prompts))
+        size = int(counts.max())
+        order = np.argsort(of, kind="stable")
+        rank = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
+        groups = np.zeros((len(counts), size), dtype=np.int64)
+        groups[of[order], rank] = order
+        members = np.empty(rows, dtype=np.int64)
+        members[order] = of[order] * size + rank
+        return groups, members

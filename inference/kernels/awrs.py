@@ -56,7 +56,9 @@ def awrs(following: NextTokens, states: Sequence[TextState]) -> Proposal:
     if all(state.unmasked for state in states):  # no mask to apply, and no mass to sum: it is 1
         return _RejectionProposal(following.logprobs, following.rows, np.zeros(len(states)))
     proposal = masked(following, states)
-    return _RejectionProposal(proposal.numerators, proposal.rows, proposal.log_weights)
+    return _RejectionProposal(
+        proposal.numerators, proposal.rows, proposal.log_weights, choices=proposal.choices
+    )
 
 
 def _verdicts(moves: Sequence[tuple[TextState, Draw]]) -> list[bool]:

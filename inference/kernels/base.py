@@ -8,7 +8,7 @@ children of one particle then draw different tokens. `draw` returns the part tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from inference.engines.base import NextTokens
 from inference.text import TextState
-from inference.weights import Floats
+from inference.weights import Floats, log_masses
 from ppl.rng import Rng
 
 Tokens = NDArray[np.int64]
@@ -36,11 +36,14 @@ class Proposal:
         (n,) the row of each particle.
     log_weights:
         (n,) the incremental log-weights known before the draw, float64; -inf where no token may come.
+    choices:
+        (U,) the number of tokens with mass in each row; None if nobody has counted.
     """
 
     numerators: Tensor
     rows: NDArray[np.int64]
     log_weights: Floats
+    choices: NDArray[np.int64] | None = field(default=None, kw_only=True)
 
     def take(self, members: NDArray[np.int64]) -> Self:
         """Return the proposal of `members` (m,), in which a particle may occur several times or not at all."""
@@ -49,7 +52,8 @@ class Proposal:
     @property
     def forced(self) -> bool:
         """Whether there is nothing to draw: each particle has at most one token of positive mass."""
-        return bool((torch.isfinite(self.numerators).sum(dim=-1) <= 1).all())
+        choices = count_choices(self.numerators).cpu().numpy() if self.choices is None else self.choices
+        return bool((choices[self.rows] <= 1).all())
 
     def draw(self, rng: Rng, states: Sequence[TextState]) -> tuple[Tokens, Floats]:
         """Draw a token for each particle.
@@ -66,6 +70,17 @@ class Proposal:
         (n,) tokens, and (n,) the log-weights that the draws add.
         """
         return rng.categorical(self.numerators, self.rows), np.zeros(len(self.rows))
+
+
+def count_choices(numerators: Tensor) -> Tensor:
+    """Return the (U,) numbers of tokens with mass in (U, V) log-masses."""
+    return torch.isfinite(numerators).sum(dim=-1)
+
+
+def weigh(numerators: Tensor) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the log-masses of the rows of (U, V) numerators and the numbers of choices, in one transfer."""
+    both = torch.stack([log_masses(numerators), count_choices(numerators).double()]).cpu().numpy()
+    return both[0], both[1].astype(np.int64)
 
 
 class Kernel(Protocol):

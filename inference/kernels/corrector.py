@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inference.engines.base import NextTokens
-from inference.kernels.base import Proposal
+from inference.kernels.base import Proposal, weigh
 from inference.text import TextState
-from inference.weights import log_masses
 
 
 def corrector(following: NextTokens, states: Sequence[TextState]) -> Proposal:
     """Propose in proportion to the mass that the experts give."""
-    log_normalisers = log_masses(following.logprobs).cpu().numpy()
-    return Proposal(following.logprobs, following.rows, log_normalisers[following.rows])
+    log_normalisers, choices = weigh(following.logprobs)
+    return Proposal(following.logprobs, following.rows, log_normalisers[following.rows], choices=choices)

@@ -13,9 +13,8 @@ import torch
 
 from grammars.vocabulary import Mask, unpack
 from inference.engines.base import NextTokens
-from inference.kernels.base import Proposal
+from inference.kernels.base import Proposal, weigh
 from inference.text import TextState
-from inference.weights import log_masses
 
 
 def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
@@ -38,5 +37,5 @@ def masked(following: NextTokens, states: Sequence[TextState]) -> Proposal:
     logprobs = following.logprobs
     allowed = torch.from_numpy(unpack(np.stack(masks), logprobs.shape[-1])).to(logprobs.device)
     numerators = torch.where(allowed, logprobs[torch.tensor(sources, device=logprobs.device)], -torch.inf)
-    log_normalisers = log_masses(numerators).cpu().numpy()
-    return Proposal(numerators, rows, log_normalisers[rows])
+    log_normalisers, choices = weigh(numerators)
+    return Proposal(numerators, rows, log_normalisers[rows], choices=choices)

@@ -49,6 +49,7 @@ class Enumerate(Method):
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Follow every path to its end."""
+        runtime.drafts = None  # every token is followed, none is guessed
         scheduler = _Branching(model, rng, runtime, self.max_paths)
         try:
             scheduler.start()
@@ -98,17 +99,21 @@ class _Branching(Scheduler):
         live = self.live
         self._require_room(len(keep) + sum(len(moves[i]) for i in live))
         particles, log_weights = [self.particles[i] for i in keep], [self.log_weights[i] for i in keep]
-        todo = []
+        todo, log_draws = [], []
         for i in live:
             parent = self.particles[i]
             copies = [parent.fork() for _ in moves[i][1:]] + [parent]
             for copy, (token, log_probability) in zip(copies, moves[i], strict=True):
                 todo.append((len(particles), token))
+                log_draws.append(log_probability)
                 particles.append(copy)
                 log_weights.append(self.log_weights[i] + log_probability)
         self.particles, self.log_weights, self._groups = particles, np.array(log_weights), []
         self.drawn += len(todo)
+        moved, tokens = [i for i, _ in todo], np.array([token for _, token in todo], dtype=np.int64)
+        self.runtime.recorder.drawn(self.particles, moved, tokens, np.array(log_draws))
         self._go_on([written for i, token in todo for written in self._write(i, token)])
+        self.runtime.recorder.ticked()
 
     def _outcomes(self, proposal: Proposal, k: int) -> list[tuple[int, float]]:
         """Return the tokens that the k-th particle of a proposal may draw, with their log-probabilities."""
@@ -126,7 +131,7 @@ class _Branching(Scheduler):
         return [(i, state)]
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
-        values = [(v, w) for v, w in zip(form.values, form.log_masses, strict=True) if w > -np.inf]
+        values = [k for k, log_mass in enumerate(form.log_masses) if log_mass > -np.inf]
         if not values:
             self._add_weight(i, -np.inf, f"no value left of {form}")
             return []
@@ -136,9 +141,10 @@ class _Branching(Scheduler):
         self.particles += [copy for _, copy in copies]
         self.log_weights = np.append(self.log_weights, np.zeros(len(copies)))
         todo = []
-        for (j, particle), (value, log_mass) in zip([(i, parent), *copies], values, strict=True):
-            self.log_weights[j] = base + log_mass
-            todo.append((j, self._guard(j, partial(particle.fiber.answer, value))))
+        for (j, particle), k in zip([(i, parent), *copies], values, strict=True):
+            self.log_weights[j] = base + form.log_masses[k]
+            self.runtime.recorder.chosen(self.particles, j, form, k, float(base))
+            todo.append((j, self._guard(j, partial(particle.fiber.answer, form.values[k]))))
         return todo
 
     def _require_room(self, paths: int) -> None:

@@ -20,8 +20,8 @@ from inference.conditional import CONDITIONAL_SCHEMES, Conditional, ConditionalS
 from inference.methods.base import require_positive
 from inference.methods.chain import Chain, Sweep, choose, stored_start
 from inference.methods.smc import SMC
-from inference.progress import Progress
 from inference.path_storage import Run
+from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.weights import effective_sample_size
 from ppl.errors import InvalidArgument

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 from inference.methods.chain import Chain, Sweep, accepted, choose
 from inference.methods.smc import SMC
-from inference.progress import Progress
 from inference.path_storage import Run
+from inference.progress import Progress
 from inference.resampling import Scheme
 from inference.runtime import Runtime
 from inference.weights import effective_sample_size

@@ -11,6 +11,7 @@ from inference.testing.checks import (
     check_kernel,
     check_replay,
     check_resampling,
+    check_together,
     check_unbiased,
 )
 from inference.testing.enum_rng import EnumRng, TooManyPaths, expectation, paths
@@ -25,6 +26,7 @@ __all__ = [
     "check_kernel",
     "check_replay",
     "check_resampling",
+    "check_together",
     "check_unbiased",
     "expectation",
     "flux",

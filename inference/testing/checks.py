@@ -7,17 +7,22 @@ larger of 1 and the number). For toy language models: the work grows with the nu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from grammars.errors import PPLError
 from inference.engines.base import NextTokens
 from inference.estimators import AWRS
 from inference.experts import next_laws
+from inference.infer import infer
 from inference.kernels import Kernel
+from inference.many import infer_many, program_seed
 from inference.methods.base import Method, Result
+from inference.posterior import Posterior
 from inference.progress import Progress
 from inference.resampling import Scheme, resample
 from inference.runtime import Runtime
@@ -93,6 +98,40 @@ def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLE
 
     expected = {j: size * w for j, w in enumerate(weights.tolist())}
     compare(expectation(offspring), expected, f"{scheme} resampling of {weights.tolist()}", tolerance)
+
+
+def check_together(
+    models: Sequence[Model[Any]],
+    method: Method,
+    *,
+    seed: int = 0,
+    concurrency: int = 8,
+    awrs: AWRS | None = None,
+) -> None:
+    """Check that `infer_many` gives each of several models, bit by bit, what `infer` gives it alone.
+
+    Values, log-weights, evidence, ticks and cost (but for times) are compared, or the errors. For language models whose
+    rows do not depend on each other, as those of `TableLM`; values must compare by ==.
+    """
+    results = list(infer_many(models, method, seed=seed, concurrency=concurrency, awrs=awrs, errors="return"))
+    assert len(results) == len(models), f"{len(results)} results of {len(models)} models"
+    seeds = [program_seed(seed, index) for index in range(len(models))]
+    assert len(set(seeds)) == len(models), f"{len(models)} models share {len(set(seeds))} seeds"
+    for model, alone_seed, together in zip(models, seeds, results, strict=True):
+        alone: Posterior[Any] | Exception
+        try:
+            alone = infer(model, method, seed=alone_seed, awrs=awrs)
+        except PPLError as error:
+            alone = error
+        expected, actual = _facts(alone), _facts(together)
+        assert actual == expected, f"{method!r} on {model!r}: {actual} together, {expected} alone"
+
+
+def _facts(result: Posterior[Any] | Exception) -> object:
+    if isinstance(result, Exception):
+        return type(result), str(result)
+    samples = [(sample.value, sample.log_weight) for sample in result.samples]
+    return samples, result.log_evidence, result.steps, replace(result.cost, seconds=0.0), result.seed
 
 
 def check_replay(model: Model[Any], rng: Rng) -> None:

@@ -39,7 +39,7 @@ def flux(model: Model[Any], method: Chain, *, awrs: AWRS | None = None, max_path
 
     def moved(rng: Rng) -> Flux:
         with Runtime(awrs) as runtime:
-            runtime.adaptive = False
+            runtime.adaptive, runtime.drafts = False, None  # as in a chain's sweeps
             start = method.start(model, rng, runtime)
             if not start.runs:
                 return {}

@@ -26,7 +26,7 @@ from inference.methods import smc
 from inference.methods.rejection import Rejection
 from inference.resampling import _SCHEMES, Ancestors, multinomial
 from inference.scheduler import Scheduler, Todo
-from inference.testing import chain_mutants, corrector_mutants
+from inference.testing import batching_mutants, chain_mutants, corrector_mutants
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
 from inference.weights import Floats, log_mean_exp, log_sum_exp
@@ -35,7 +35,7 @@ from ppl.fiber import Fiber
 from ppl.rng import Rng
 from ppl.successive import Draw
 
-__all__ = ["MUTANTS", "Mutant", "chain_mutants", "corrector_mutants"]
+__all__ = ["MUTANTS", "Mutant", "batching_mutants", "chain_mutants", "corrector_mutants"]
 
 
 def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> AbstractContextManager[Any]:
@@ -50,6 +50,36 @@ def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> Abs
 @mutant("locally masked decoding: the masked kernel's weight is thrown away")
 def mask_weight_dropped() -> Iterator[None]:
     with _reweighed(lambda proposal, _: np.zeros(len(proposal.rows))):
+        yield
+
+
+@mutant("particles that run ahead along their drafts do not pay for it")
+def draft_weights_dropped() -> Iterator[None]:
+    original = Scheduler._propose
+
+    def propose(self: Any, chosen: Sequence[int], *, ahead: bool = False) -> None:
+        before = self.log_weights.copy()
+        original(self, chosen, ahead=ahead)
+        if ahead:
+            self.log_weights = np.where(np.isneginf(self.log_weights), -np.inf, before)
+
+    with patch.object(Scheduler, "_propose", propose):
+        yield
+
+
+@mutant("a guess is taken instead of a draw")
+def draft_taken_for_granted() -> Iterator[None]:
+    original = Proposal.draw
+
+    def draw(self: Proposal, rng: Rng, states: Sequence[TextState]) -> Any:
+        tokens, log_weights = original(self, rng, states)
+        for i, state in enumerate(states):
+            guesses = getattr(state, "draft", ())
+            if guesses and bool(torch.isfinite(self.numerators[int(self.rows[i]), guesses[0][0]])):
+                tokens[i] = guesses[0][0]
+        return tokens, log_weights
+
+    with patch.object(Proposal, "draw", draw):
         yield
 
 

@@ -29,7 +29,7 @@ from inference.methods import (
 )
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
-from inference.testing.checks import check_resampling, check_unbiased
+from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
@@ -37,6 +37,8 @@ from ppl.program import Model, program
 from ppl.targets import Categorical, guide
 
 LM = TableLM.random(["a", "b"], seed=5)
+DRAFTING = TableLM.random(["a", "b"], seed=5)
+DRAFTING.pass_cost = 16.0
 MDM = TableMDM.random("ab", seed=5)
 JOINT = TableMDM.of_joint("ab", {"aa": 0.4, "ba": 0.35, "bb": 0.25})
 
@@ -90,6 +92,20 @@ def corrected() -> str:
     """Guidance with a reward asked early, in which some runs end while others write on."""
     target = guide(LM("p", max_tokens=2, stop="ab"), LM("q", max_tokens=2, stop="ab"), 0.7)
     return sample(target * potential(_pleasant, at="token"))
+
+
+@program
+def forced() -> str:
+    """Texts that are partly forced, so that particles run ahead of each other."""
+    text: str = sample(DRAFTING("ab", max_tokens=3) & Regex("a(ba|ab)?"))
+    factor(0.2 * len(text))
+    return text
+
+
+@program
+def repeating() -> str:
+    """Texts whose tokens are guessed from those before."""
+    return sample(DRAFTING("ab", max_tokens=3))
 
 
 @program
@@ -177,6 +193,9 @@ def run_suite() -> None:
     check_unbiased(corrected(), SMC(1, bridge=2))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0)))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
+    check_unbiased(forced(), SMC(2, 1.0))
+    check_unbiased(repeating(), Importance(1))
+    check_together([*MODELS, *MODELS], SMC(3))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):

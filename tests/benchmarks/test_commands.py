@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import json_schema, overhead, rejection
+from benchmarks import engines, json_schema, overhead, rejection, throughput, weights
 from benchmarks.common import data_rows
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import awrs
@@ -22,6 +22,31 @@ def test_overhead(capsys):
     overhead.main(["--particles", "2", "--contexts", "8", "--ticks", "4"])
     (run,) = result(capsys)["runs"]
     assert run["ticks"] > 0
+    assert run["ratio"] > 0.0
+
+
+@pytest.mark.model
+def test_engines(capsys):
+    engines.main(["--particles", "2", "--contexts", "8", "--steps", "1"])
+    (run,) = result(capsys)["runs"]
+    assert {"stock", "transformers"} <= set(run["milliseconds"])
+    assert min(run["milliseconds"].values()) > 0.0
+
+
+@pytest.mark.model
+def test_weights(capsys):
+    pytest.importorskip("llama_cpp")
+    weights.main(["--tokens", "300"])
+    results = result(capsys)["results"]
+    assert results["llama.cpp, float32"]["mean_kl"] < 1e-6
+    assert 1e-4 < results["llama.cpp, q8_0"]["mean_kl"] < 0.02
+
+
+@pytest.mark.model
+def test_throughput(capsys):
+    throughput.main(["--programs", "3", "--particles", "2", "--tokens", "4"])
+    (run,) = result(capsys)["runs"]
+    assert run["alone"]["tokens"] > 0
     assert run["ratio"] > 0.0
 
 

@@ -49,14 +49,19 @@ CONFIGS = {
 
 
 def tiny(kind: str, seed: int = 0) -> TransformersEngine:
-    """A model of an architecture with random weights, large enough that its distributions are not flat."""
+    """A model of an architecture with random weights."""
+    return random_weights(CONFIGS[kind](), f"tiny-{kind}", seed)
+
+
+def random_weights(config: hf.PreTrainedConfig, name: str, seed: int = 0) -> TransformersEngine:
+    """A model with random weights, large enough that its distributions are not flat."""
     torch.manual_seed(seed)
-    model = hf.AutoModelForCausalLM.from_config(CONFIGS[kind]()).eval()
+    model = hf.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn_like(parameter) * 0.2)
-    return TransformersEngine(model, byte_level(), name=f"tiny-{kind}")
+    return TransformersEngine(model, byte_level(), name=name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,8 +27,10 @@ from inference.engines.errors import (
     NoChatTemplate,
     PromptTooLong,
     UnsupportedModel,
+    UnsupportedVersion,
 )
-from inference.engines.load import _from_hub, load
+from inference.engines.hub import from_hub
+from inference.engines.load import load
 from inference.engines.transformers import TransformersEngine
 from ppl.errors import InvalidArgument
 from tests.engines import tokenizers_built as built
@@ -290,7 +292,7 @@ def test_a_name_that_is_nearly_right() -> None:
 )
 def test_what_goes_wrong_while_reading(error: Exception, kind: type[Exception], message: str) -> None:
     with (
-        patch("inference.engines.load._ask_hub"),
+        patch("inference.engines.hub.ask_hub"),
         patch("transformers.AutoTokenizer.from_pretrained", side_effect=error),
         pytest.raises(kind, match=message),
     ):
@@ -307,10 +309,10 @@ def test_an_incomplete_download_is_completed() -> None:
         return 1, 2, 3
 
     with (
-        patch("inference.engines.load._cached", return_value=True),
-        patch("inference.engines.load._ask_hub"),
+        patch("inference.engines.hub.cached", return_value=True),
+        patch("inference.engines.hub.ask_hub"),
     ):
-        assert _from_hub("somebody/model", None, files) == (1, 2, 3)
+        assert from_hub("somebody/model", None, files) == (1, 2, 3)
     assert asked == [True, False]
 
 
@@ -343,11 +345,20 @@ def test_an_id_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"device": 1.5}, "no such device"),
         ({"device": "meta"}, "cannot be used here"),
         ({"revision": "main"}, "no Hugging Face id"),
+        ({"engine": "steam"}, "transformers, .*vllm"),
     ],
 )
 def test_bad_devices_and_precisions(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=message):
         load(tmp_path, **arguments)
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(tmp_path: Path) -> None:
+    with (
+        patch.dict("sys.modules", {"vllm": None}),
+        pytest.raises(UnsupportedVersion, match="pip install 'vllm=="),
+    ):
+        load(tmp_path, engine="vllm")
 
 
 # The embedded model

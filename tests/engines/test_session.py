@@ -84,6 +84,51 @@ def test_random_walk_of_a_population_equals_stock(engine: TransformersEngine, se
                 contexts.append(stranger)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_drafts_that_come_true_equal_stock(engine: TransformersEngine, seed: int) -> None:
+    """Particles follow their drafts for a while, fork, part, fall behind and join; each answer is the stock one."""
+    rng = random.Random(seed)
+    prompts = [words(rng, n) for n in (3, 11)]
+    reference = Reference(engine)
+    with engine.session() as session:
+        contexts = [Context(rng.choice(prompts)) for _ in range(5)]
+        session.next_tokens(contexts)
+        hits = 0
+        for _ in range(10):
+            contexts = [c.extend(rng.randrange(5, 9)) for c in contexts]
+            drafts = [tuple(rng.randrange(5, 9) for _ in range(rng.randrange(5))) for _ in contexts]
+            answer = session.next_tokens(contexts, drafts)
+            for context, row in zip(contexts, answer.rows, strict=True):
+                assert agree(answer.logprobs[row], reference(context.prompt + context.generated()))
+            calls = session.usage.calls
+            for i, draft in enumerate(drafts):
+                for token in draft[: rng.randrange(len(draft) + 1)]:
+                    contexts[i] = contexts[i].extend(token)
+                    if not session.knows(contexts[i]):
+                        break  # of equal contexts the longest draft is evaluated
+                    hits += 1
+                    recalled = session.recall([contexts[i]]).logprobs[0]
+                    assert agree(recalled, reference(contexts[i].prompt + contexts[i].generated()))
+            assert session.usage.calls == calls
+            if rng.random() < 0.5:
+                contexts = [rng.choice(contexts) for _ in contexts]
+            known = [c for c in contexts if session.knows(c)]
+            contexts = contexts if len(known) == len(contexts) else contexts[:3] + known[:2]
+        assert hits > 5 or not engine.forward.splits
+
+
+def test_a_prompt_that_was_not_asked_for_is_not_known(llama: TransformersEngine) -> None:
+    with llama.session() as session:
+        root = Context((5, 6, 7))
+        session.next_tokens([root])
+        child = root.extend(8)
+        session.next_tokens([child], [(9,)])
+        assert not session.knows(Context((5, 6)))
+        assert not session.knows(root.extend(9))
+        assert session.knows(child.extend(9))
+        assert not session.knows(child.extend(9).extend(9))
+
+
 def test_parked_rows_that_come_back_are_aligned_again(engine: TransformersEngine) -> None:
     rng = random.Random(7)
     reference = Reference(engine)
@@ -182,8 +227,7 @@ def test_close_gives_back_the_memory(llama: TransformersEngine) -> None:
     session.next_tokens([root])
     session.next_tokens([root.extend(t) for t in range(5, 9)])
     layers = session._rows._layers
-    tensors = [weakref.ref(t) for layer in layers for t in (layer.keys, layer.values)]
-    tensors += [weakref.ref(t) for kv, _ in session._prompts._known.values() for pair in kv for t in pair]
+    tensors = [weakref.ref(t) for x in layers for t in (*x.buffers(), x.prompt_keys, x.prompt_values)]
     del layers
     session.close()
     gc.collect()
@@ -201,7 +245,7 @@ def test_too_long_is_refused_before_the_forward(llama: TransformersEngine) -> No
         assert session.usage.calls == 0
         full = Context((5,) * 128)
         session.next_tokens([full])
-        with pytest.raises(PromptTooLong, match="filled"):
+        with pytest.raises(PromptTooLong, match="1 more do not fit"):
             session.next_tokens([full.extend(5)])
     with pytest.raises(PromptTooLong, match="hint"):
         llama.check_fits((5,) * 100, 29)
@@ -240,8 +284,10 @@ def test_an_interrupted_copy_leaves_no_half_written_rows(llama: TransformersEngi
 
     with llama.session() as session:
         session.next_tokens(roots)
+        grown = [root.extend(2) for root in roots]
+        session.next_tokens(grown)
         with patch.object(torch.Tensor, "index_copy_", interrupted), pytest.raises(KeyboardInterrupt):
-            session.next_tokens([roots[0].extend(3), roots[0].extend(4)])
+            session.next_tokens([grown[0].extend(3), grown[0].extend(4)])
         check(llama, session, [roots[1]], reference)
         check(llama, session, [roots[1].extend(3), roots[1].extend(4)], reference)
 
@@ -253,7 +299,7 @@ def test_memory_is_given_back_after_an_exception_that_is_still_held(llama: Trans
     def fails() -> str:
         text = sample(llama("a", max_tokens=3))
         (session,) = opened
-        tensors.extend(weakref.ref(t) for layer in session._rows._layers for t in (layer.keys, layer.values))
+        tensors.extend(weakref.ref(t) for layer in session._rows._layers for t in layer.buffers())
         raise ValueError(text)
 
     opened: list[Any] = []
@@ -276,7 +322,7 @@ def test_a_failed_call_leaves_a_usable_session(llama: TransformersEngine) -> Non
     with llama.session() as session:
         session.next_tokens([root])
         with (
-            patch.object(llama.forward, "step", side_effect=KeyboardInterrupt),
+            patch.object(llama.forward, "extend", side_effect=KeyboardInterrupt),
             pytest.raises(KeyboardInterrupt),
         ):
             session.next_tokens([root.extend(8)])

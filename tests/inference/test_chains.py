@@ -282,16 +282,23 @@ def test_a_chain_without_a_run_has_no_samples(method):
         posterior.top()
 
 
-def test_a_chain_stops_the_change_between_masks_and_checks():
+def test_a_chain_has_one_kernel_for_all_sweeps():
     seen = []
 
     class Watched(SuffixMCMC):
         def sweep(self, runs, model, rng, runtime):
-            seen.append(runtime.adaptive)
+            seen.append((runtime.adaptive, runtime.drafts))
             return super().sweep(runs, model, rng, runtime)
 
     infer(uneven(), Watched(1, 2))
-    assert seen == [False, False]
+    assert seen == [(False, None), (False, None)]
+
+
+@pytest.mark.parametrize("method", [ParticleGibbs(2, 2), SuffixMCMC(1, 2)], ids=repr)
+def test_runs_that_go_on_from_others_are_not_recorded(method):
+    with pytest.raises(InvalidArgument, match="record=True"):
+        infer(uneven(), method, record=True)
+    assert infer(uneven(), ParticleIndependentMH(2, 2), record=True).record is not None
 
 
 def test_an_invariance_check_that_fails_shows_both_masses():

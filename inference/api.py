@@ -1,0 +1,69 @@
+"""The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
+
+from inference.convergence import chain_ess, split_rhat
+from inference.denoisers.table import TableMDM
+from inference.denoisers.trained import TrainedMDM
+from inference.denoisers.transformers import load_mdm
+from inference.diagnostics import Cost, Step
+from inference.engines.load import load
+from inference.engines.table import TableLM
+from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
+from inference.estimators import AWRS
+from inference.infer import infer
+from inference.many import infer_many, program_seed
+from inference.methods import (
+    SMC,
+    Enumerate,
+    Importance,
+    LocallyConstrained,
+    Method,
+    ParticleGibbs,
+    ParticleIndependentMH,
+    Rejection,
+    SuffixMCMC,
+    TemperedSMC,
+)
+from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.record import Flag, Move, Record
+from inference.report import PartReport, SiteReport
+from inference.rewards import classifier
+
+__all__ = [
+    "AWRS",
+    "SMC",
+    "BoundExceeded",
+    "BudgetExceeded",
+    "Cost",
+    "Enumerate",
+    "Flag",
+    "Importance",
+    "LocallyConstrained",
+    "Method",
+    "MissingDependency",
+    "Move",
+    "NoSurvivors",
+    "PartReport",
+    "ParticleGibbs",
+    "ParticleIndependentMH",
+    "Posterior",
+    "Ranked",
+    "Record",
+    "Rejection",
+    "Sample",
+    "SiteReport",
+    "Step",
+    "SuffixMCMC",
+    "TableLM",
+    "TableMDM",
+    "TemperedSMC",
+    "TrainedMDM",
+    "Weighted",
+    "chain_ess",
+    "classifier",
+    "infer",
+    "infer_many",
+    "load",
+    "load_mdm",
+    "program_seed",
+    "split_rhat",
+]

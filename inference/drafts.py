@@ -1,0 +1,208 @@
+"""Drafts: tokens that probably come next, evaluated ahead in the same forward pass.
+
+A pass over few rows costs about as much as one over a few more: its time goes into reading the weights. So each
+context may be asked for together with a *draft*, the tokens that it will probably be continued with, and the answers
+after these tokens are kept. The run draws as ever, from its own exact distributions, masks, checks, exponents and
+weights included; a particle whose token is the one that was guessed has its next answer without a pass. Nothing about
+the law of a move changes, whatever is guessed. What changes is when particles are compared: one whose drafts come true
+is some tokens ahead of the others at the next resampling. That is a resampling at stopping times of each particle's own
+path, which depend on the past only, and leaves evidence and posterior unbiased.
+
+A token that will be reached with the probability h costs the pass 1 token more and saves h tokens later on; with C the
+cost of a pass beyond its tokens (`Session.pass_cost`) and n rows, it saves the share h C / n, too. A draft goes on
+while
+
+    h (1 + C / n) > 1.
+
+Guesses come from what the constraint forces, in the language model's own tokens, and from what followed the last three,
+two or one tokens before: in the prompt, in this text, and in those of the other particles. How often each kind comes
+true at a site is counted there.
+
+References: Leviathan, Kalman and Matias (2023), *Fast inference from transformers via speculative decoding*; Saxena
+(2023), *Prompt lookup decoding*. Here the drawn token itself is compared, so that weights need no correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from grammars.vocabulary import Mask, unpack
+from inference.engines.base import Context, Engine
+from inference.guesses import Source
+from inference.sessions import Sessions
+from inference.text import TextState
+from inference.twists import State
+
+Ids = tuple[int, ...]
+
+_LONGEST = 3
+"""Most tokens that a guess looks back at."""
+_MOST = 16
+"""Most tokens of a draft."""
+_FEW = 48
+"""Most tokens that a mask may leave for it to be looked at whether they spell one text."""
+_REMEMBERED = 1 << 20
+
+
+class Drafts:
+    """The guesses of one run."""
+
+    def __init__(self) -> None:
+        self._followed: dict[tuple[object, ...], int] = {}
+        self._prompts: set[tuple[int, Ids]] = set()
+        self._forced: dict[tuple[object, ...], Ids] = {}
+
+    def drafts(self, states: Sequence[TextState], sessions: Sessions) -> list[Ids]:
+        """Return a draft for each state, to be evaluated in one pass with the others; the states take note."""
+        chosen: dict[tuple[object, ...], tuple[Ids, tuple[Source, ...]]] = {}
+        for state in states:
+            key = (state.key, state.plan.text.lm, state.contexts[0].prompt)
+            if key not in chosen:
+                cost = min(sessions[lm].pass_cost for lm in state.lms)
+                chosen[key] = self._draft(state, cost / len(states)) if cost > 0.0 else ((), ())
+            state.draft = tuple(zip(*chosen[key], strict=True))
+        return [tuple(token for token, _ in state.draft) for state in states]
+
+    @staticmethod
+    def known(state: State, sessions: Sessions) -> bool:
+        """Return whether the laws of a state's next token are there."""
+        return isinstance(state, TextState) and all(
+            sessions[lm].knows(context) for lm, context in zip(state.lms, state.contexts, strict=True)
+        )
+
+    def drawn(self, state: TextState, token: int) -> None:
+        """Take note of the token that comes next in a text, which is not yet written."""
+        context = state.contexts[0]
+        if state.draft:
+            (guess, source), *rest = state.draft
+            count = state.site.guesses.counts[source]
+            count[0] += 1
+            count[1] += guess == token
+            state.draft = tuple(rest) if guess == token else ()
+        for past in _pasts(context):
+            self._followed[id(state.plan.text.lm), past] = token
+        if len(self._followed) > _REMEMBERED:
+            self._followed.clear()
+            self._prompts.clear()
+
+    def _draft(self, state: TextState, gain: float) -> tuple[Ids, tuple[Source, ...]]:
+        """Return a draft and the kinds of its guesses; a true token saves `gain` times what it costs."""
+        self._read(state)
+        tokens, sources, reached = list[int](), list[Source](), 1.0
+        guesser = _Guesser(state)
+        room = min(_MOST, state.plan.text.max_tokens - state.contexts[0].length)
+        while len(tokens) < room:
+            for token, source in self._guesses(state, guesser, tokens):
+                here = reached * state.site.guesses.probability(source)
+                if here * (1.0 + gain) > 1.0 and guesser.take(token):
+                    reached = here
+                    tokens.append(token)
+                    sources.append(source)
+                    break
+            else:
+                break
+        return tuple(tokens), tuple(sources)
+
+    def _guesses(self, state: TextState, guesser: _Guesser, after: list[int]) -> Iterator[tuple[int, Source]]:
+        """Yield guesses of the token after a draft, the likeliest kinds first."""
+        followed = []
+        for past in _pasts(state.contexts[0], after):
+            token = self._followed.get((id(state.plan.text.lm), past))
+            if token is not None and _writes(state, token):
+                followed.append((token, len(past)))
+        yield from (guess for guess in followed if guess[1] == _LONGEST)
+        forced = self._force(guesser)
+        if forced:
+            yield forced[0], "forced"
+        yield from (guess for guess in followed if guess[1] < _LONGEST)
+
+    def _force(self, guesser: _Guesser) -> Ids:
+        """Return the language model's tokens of the text that the constraint forces next."""
+        key = guesser.key
+        if key is None:
+            return ()
+        if key not in self._forced:
+            if len(self._forced) > _REMEMBERED:
+                self._forced.clear()
+            self._forced[key] = guesser.forced()
+        return self._forced[key]
+
+    def _read(self, state: TextState) -> None:
+        """Learn what follows what in a prompt."""
+        prompt, lm = state.contexts[0].prompt, id(state.plan.text.lm)
+        if (lm, prompt) in self._prompts:
+            return
+        self._prompts.add((lm, prompt))
+        for i, token in enumerate(prompt):
+            for n in range(1, min(i, _LONGEST) + 1):
+                self._followed[lm, prompt[i - n : i]] = token
+
+
+class _Guesser:
+    """A text that runs ahead along its draft, as far as a mask says whether it may."""
+
+    def __init__(self, state: TextState) -> None:
+        follows = state.matcher is not None and state.kernel == "masked"
+        self._state = state.fork() if follows else None
+
+    @property
+    def key(self) -> tuple[object, ...] | None:
+        """What a forced text depends on; None if nothing can be forced."""
+        return None if self._state is None else self._state.key
+
+    def take(self, token: int) -> bool:
+        """Go on with a token; return whether it may come."""
+        state = self._state
+        if state is None:
+            return True
+        if state.at_limit or state.finished or state.matcher is None or not state.matcher.allows(token):
+            return False
+        state.advance(token)
+        return not state.finished
+
+    def forced(self) -> Ids:
+        """Return the tokens of the text that must come next, as the language model spells it."""
+        assert self._state is not None
+        ahead, text = self._state.fork(), b""
+        while len(text) < 64 and not ahead.at_limit:
+            token = _only(ahead.allowed(), ahead)
+            if token is None:
+                break
+            text += ahead.vocabulary.tokens[token] or b""
+            ahead.advance(token)
+            if ahead.finished:
+                break
+        lm = ahead.plan.text.lm
+        try:
+            return tuple(lm.encode(text.decode())) if text and isinstance(lm, Engine) else ()
+        except UnicodeDecodeError:
+            return ()
+
+
+def _only(mask: Mask, state: TextState) -> int | None:
+    """Return the longest of the allowed tokens, if the text of each other one is a beginning of it."""
+    allowed = unpack(mask, state.vocabulary.size).nonzero()[0]
+    if not 0 < len(allowed) <= _FEW or state.vocabulary.end in allowed:
+        return None
+    texts = sorted((state.vocabulary.tokens[v] or b"", v) for v in allowed.tolist())
+    longest, token = max(texts, key=lambda pair: len(pair[0]))
+    return token if all(longest.startswith(text) for text, _ in texts) else None
+
+
+def _writes(state: TextState, token: int) -> bool:
+    """Return whether a token, which may come from a prompt, has text."""
+    vocabulary = state.vocabulary
+    return token < vocabulary.size and vocabulary.tokens[token] is not None
+
+
+def _pasts(context: Context, after: Sequence[int] = ()) -> list[Ids]:
+    """Return the last 3, 2 and 1 tokens of a context and what comes after it."""
+    last = list(after[-_LONGEST:])
+    node: Context = context
+    while len(last) < _LONGEST and node.parent is not None:
+        last.insert(0, node.token)
+        node = node.parent
+    missing = _LONGEST - len(last)
+    if missing and node.parent is None:
+        last = [*node.prompt[-missing:], *last]
+    return [tuple(last[-n:]) for n in range(min(_LONGEST, len(last)), 0, -1)]

@@ -1,0 +1,212 @@
+"""Split attention: queries of many rows against one copy of their prompts' keys, and against their own.
+
+A population has few prompts and many rows that continue them. For the query q of a row with the prompt keys K_p, shared
+by all rows of that prompt, and its own keys K_s,
+
+    softmax([q K_pᵀ | q K_sᵀ]) [V_p ; V_s] = P_p V_p + P_s V_s,
+
+where the first product is one matrix product for all rows of a prompt: its keys and values are read once, and kept
+once. The function is registered with the attention interface of transformers, so that the models' own code runs around
+it; it is used in the passes of `inference.engines.kv_cache` only.
+
+Reference: Juravsky et al. (2024), *Hydragen: high-throughput LLM inference with shared prefixes*, where the two halves
+are normalised apart and merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+
+from inference.engines.errors import UnsupportedModel
+
+NAME = "ppl_split"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the M new tokens of a pass stand; A slots from `first` on, at most Q new tokens in each.
+
+    Attributes
+    ----------
+    first, slots:
+        The slots of the pass are [first, first + A); (M,) the slot of each token, counted from `first`.
+    columns:
+        (M,) the column of each token in its slot.
+    width:
+        Columns in use in these slots, the new ones included.
+    queries:
+        (A, Q) the token of each place, for places without one any; None where there is one for each slot, in order.
+    places:
+        (M,) the place of each token among the A · Q.
+    positions:
+        (A, Q) the column of each place's query, and -1 for places without a token.
+    ragged:
+        Whether some query may not see all columns.
+    prompts:
+        (A,) the length of each slot's prompt.
+    groups:
+        (G, R) the slots of each prompt, with any slot as padding; None where there is one prompt.
+    members:
+        (A,) where each slot stands among the G · R.
+    """
+
+    first: int
+    slots: Tensor
+    columns: Tensor
+    width: int
+    queries: Tensor | None
+    places: Tensor
+    positions: Tensor
+    ragged: bool
+    prompts: Tensor
+    groups: Tensor | None
+    members: Tensor
+    masks: dict[int | None, tuple[Tensor | None, Tensor | None]] = field(default_factory=dict)
+
+    def hidden(self, window: int | None, longest: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return what queries must not see: (A, 1, 1, Q, P) of the prompts, (A, 1, 1, Q, S) of the slots.
+
+        None where everything is seen. `longest` is P, the length of the longest prompt.
+        """
+        if window not in self.masks:
+            self.masks[window] = self._hidden(window, longest)
+        return self.masks[window]
+
+    def _hidden(self, window: int | None, longest: int) -> tuple[Tensor | None, Tensor | None]:
+        device = self.positions.device
+        at = self.positions[:, None, None, :, None]
+        lengths = self.prompts[:, None, None, None, None]
+        columns = torch.arange(self.width, device=device)
+        before = torch.arange(longest, device=device)
+        own = columns > at if self.ragged else None
+        prompt = before >= lengths if self.groups is not None else None
+        if window is not None and int(self.width) + longest > window:
+            near = at - columns >= window
+            own = near if own is None else own | near
+            far = lengths + at - before >= window
+            prompt = far if prompt is None else prompt | far
+        return prompt, own
+
+
+class Layer(Protocol):
+    """What the function reads of a layer of the cache."""
+
+    keys: Tensor
+    values: Tensor
+    prompt_keys: Tensor
+    prompt_values: Tensor
+    window: int | None
+
+
+@dataclass
+class Pass:
+    """A forward pass: its layout, and the layer whose new keys were written last."""
+
+    layout: Layout
+    layer: Layer | None = None
+
+
+_current: ContextVar[Pass | None] = ContextVar("pass", default=None)
+
+
+@contextmanager
+def split(config: Any, layout: Layout) -> Iterator[None]:
+    """Let the models with this configuration attend by the function below."""
+    before = config._attn_implementation
+    token = _current.set(Pass(layout))
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        _current.reset(token)
+
+
+def current_pass() -> Pass:
+    """Return the pass that is going on."""
+    going = _current.get()
+    assert going is not None
+    return going
+
+
+def split_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Return the (1, M, H, width) attention of the (1, H, M, width) queries of a pass.
+
+    `key` and `value` are the new ones, which the cache has written. `softcap` and `s_aux` (attention sinks) are as in
+    the models that have them.
+    """
+    going = current_pass()
+    layer, layout = going.layer, going.layout
+    if layer is None or attention_mask is not None:
+        raise UnsupportedModel(
+            f"{type(module).__name__} does not keep keys and values of its own, or brings a mask of its own",
+            hint="use a model whose layers all attend to the tokens before, in the usual way",
+        )
+    going.layer = None
+    heads, shared = query.shape[1], key.shape[1]
+    rows, each = layout.positions.shape
+    q = query[0].transpose(0, 1) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if layout.queries is not None:
+        q = q[layout.queries].transpose(1, 2)  # (A, H, Q, width)
+    q = q.reshape(rows, shared, heads // shared * each, -1)
+
+    slots = slice(layout.first, layout.first + rows)
+    own_keys, own_values = layer.keys[slots, :, : layout.width], layer.values[slots, :, : layout.width]
+    own = q @ own_keys.transpose(-1, -2)
+    prompt = _by_prompt(q, layer.prompt_keys.transpose(-1, -2), layout)
+    longest = prompt.shape[-1]
+    scores = torch.cat([prompt, own], dim=-1).view(rows, shared, heads // shared, each, -1)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    for part, hidden in zip(
+        (scores[..., :longest], scores[..., longest:]), layout.hidden(layer.window, longest), strict=True
+    ):
+        if hidden is not None:
+            part.masked_fill_(hidden, -torch.inf)
+    shares = _shares(scores, s_aux).to(q.dtype).view(rows, shared, -1, scores.shape[-1])
+    out = _by_prompt(shares[..., :longest], layer.prompt_values, layout) + shares[..., longest:] @ own_values
+    out = out.reshape(rows, heads, each, -1).transpose(1, 2).reshape(rows * each, heads, -1)
+    return (out if layout.queries is None else out[layout.places])[None], None
+
+
+def _shares(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """Return the softmax of the (A, K, H / K, Q, P + S) scores in float32; sinks take a share and give nothing."""
+    if sinks is None:
+        return torch.softmax(scores, dim=-1, dtype=torch.float32)
+    column = sinks.float().view(1, scores.shape[1], scores.shape[2], 1, 1)
+    with_sinks = torch.cat([scores.float(), column.expand(*scores.shape[:-1], 1)], dim=-1)
+    return torch.softmax(with_sinks, dim=-1)[..., :-1]
+
+
+def _by_prompt(rows: Tensor, shared: Tensor, layout: Layout) -> Tensor:
+    """Return the product of each row's (K, m, a) matrix with the (K, a, b) one of its prompt: (A, K, m, b)."""
+    count, kinds, m, _ = rows.shape
+    if layout.groups is None:
+        flat = rows.transpose(0, 1).reshape(kinds, count * m, -1) @ shared[0]
+        return flat.view(kinds, count, m, -1).transpose(0, 1)
+    groups, size = layout.groups.shape
+    gathered = rows[layout.groups.reshape(-1)].view(groups, size, kinds, m, -1).transpose(1, 2)
+    product = gathered.reshape(groups, kinds, size * m, -1) @ shared
+    apart = product.view(groups, kinds, size, m, -1).transpose(1, 2)
+    return apart.reshape(groups * size, kinds, m, -1)[layout.members]
+
+
+AttentionInterface.register(NAME, split_attention)
