@@ -1,5 +1,6 @@
 """The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
 
+from inference.convergence import chain_ess, split_rhat
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
@@ -16,7 +17,10 @@ from inference.methods import (
     Importance,
     LocallyConstrained,
     Method,
+    ParticleGibbs,
+    ParticleIndependentMH,
     Rejection,
+    SuffixMCMC,
     TemperedSMC,
 )
 from inference.posterior import Posterior, Ranked, Sample, Weighted
@@ -39,6 +43,8 @@ __all__ = [
     "Move",
     "NoSurvivors",
     "PartReport",
+    "ParticleGibbs",
+    "ParticleIndependentMH",
     "Posterior",
     "Ranked",
     "Record",
@@ -46,15 +52,18 @@ __all__ = [
     "Sample",
     "SiteReport",
     "Step",
+    "SuffixMCMC",
     "TableLM",
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
     "Weighted",
+    "chain_ess",
     "classifier",
     "infer",
     "infer_many",
     "load",
     "load_mdm",
     "program_seed",
+    "split_rhat",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """One tick of a population.
+    """One tick of a population, or one sweep of a Markov chain.
 
     Attributes
     ----------
@@ -22,6 +22,8 @@ class Step:
         before the first text counts in the first tick, so that the increments add up to the log-evidence.
     ancestors:
         The resampled ancestors, or None if the tick did not resample.
+    moved:
+        Of a sweep of a Markov chain: the share of the chains that moved. None for a start, and where there is no chain.
     """
 
     tick: int
@@ -29,6 +31,7 @@ class Step:
     ess: float
     log_increment: float
     ancestors: tuple[int, ...] | None = None
+    moved: float | None = None
 
     @property
     def resampled(self) -> bool:

@@ -46,6 +46,8 @@ class InfillState:
         Indices into `values` of the positions that are filled next, in order.
     ahead:
         What the denoisers said last, and this state's row for each expert.
+    planned:
+        What `pending` will be when positions are chosen next, where a run is repeated; empty: the order decides.
     """
 
     plan: InfillPlan
@@ -54,6 +56,7 @@ class InfillState:
     twists: tuple[Twist, ...]
     pending: tuple[int, ...] = ()
     ahead: tuple[Denoised, tuple[int, ...]] | None = None
+    planned: tuple[int, ...] = ()
 
     @classmethod
     def begin(cls, plan: InfillPlan, site: Site) -> InfillState:
@@ -172,8 +175,11 @@ def _denoise(plan: InfillPlan, states: Sequence[InfillState], usage: Usage) -> N
 
 
 def _choose(plan: InfillPlan, states: Sequence[InfillState], rng: Rng) -> None:
-    """Choose the next positions of states by the rule of their order."""
+    """Choose the next positions of states by the rule of their order, where they are not planned."""
     order, count = plan.infill.order, plan.infill.per_step
+    for state in states:
+        state.pending, state.planned = state.planned, ()
+    states = [state for state in states if not state.pending]
     if order == "random":
         for _ in range(count):
             open_ = [s for s in states if len(s.masked) > len(s.pending)]

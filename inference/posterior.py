@@ -114,7 +114,7 @@ class Posterior(Generic[R]):
 
     @property
     def ess(self) -> float:
-        """Effective sample size of the weights, 0 without samples."""
+        """Effective sample size of the weights, 0 without samples; of a Markov chain see `chain_ess`."""
         return effective_sample_size(np.array([s.log_weight for s in self.samples]))
 
     def top(self, k: int = 10) -> list[Ranked[R]]:
@@ -174,7 +174,7 @@ class Posterior(Generic[R]):
         rest = len(self.top(len(self))) - len(rows)
         return "\n".join(
             [
-                f"{head}: log evidence {self.log_evidence:.4f}, ESS {self.ess:.1f} of {len(self)} samples",
+                f"{head}: log evidence {self.log_evidence:.4f}, {self._worth()}",
                 *rows,
                 *([f"  … and {rest} more values"] if rest > 0 else []),
                 f"  {self.cost}",
@@ -285,6 +285,13 @@ class Posterior(Generic[R]):
     def from_json(cls, text: str, type_: Any = None) -> Posterior[Any]:
         """Return the posterior of a JSON text that `to_json` made."""
         return cls.from_dict(cast(dict[str, Any], json.loads(text)), type_)
+
+    def _worth(self) -> str:
+        """Return how many samples there are and what they are worth, as far as it can be told."""
+        moved = [step.moved for step in self.steps if step.moved is not None]
+        if moved:
+            return f"{len(self)} states of Markov chains that moved in {np.mean(moved):.0%} of the sweeps"
+        return f"ESS {self.ess:.1f} of {len(self)} samples"
 
     def _alive(self) -> tuple[Sample[R], ...]:
         if not self.samples:

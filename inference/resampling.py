@@ -22,6 +22,8 @@ from ppl.rng import Rng
 
 Ancestors = NDArray[np.int64]
 Scheme = Literal["multinomial", "stratified", "systematic", "residual", "ssp"]
+Resampler = Callable[[Scheme, Floats, Rng], Ancestors]
+"""Draws (N,) ancestors by a scheme for (N,) normalised weights."""
 
 
 def resample(scheme: Scheme, weights: Floats, rng: Rng) -> Ancestors:

@@ -29,6 +29,9 @@ class Runtime:
         Seconds that the run has taken, from any origin.
     awrs:
         How rejection sampling spends its checks.
+    adaptive:
+        Whether sites may change between masks and checks. A Markov chain stops it: its states carry random weights
+        whose law must stay what it was. For the same reason it has no drafts.
     bridge:
         Tokens over which exponents move to those of the target, see `inference.bridging`; None: they do not.
     twists:
@@ -55,6 +58,7 @@ class Runtime:
         self.sessions = Sessions() if sessions is None else sessions
         self.clock = clock
         self.awrs = AWRS() if awrs is None else awrs
+        self.adaptive = True
         self.bridge: int | None = None
         self.drafts = Drafts() if drafts else None
         self.twists = Twists(self.sessions)
@@ -82,7 +86,7 @@ class Runtime:
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""
-        for site in self.sites.values():
+        for site in self.sites.values() if self.adaptive else ():
             site.adapt()
 
     def __enter__(self) -> Self:

@@ -4,8 +4,22 @@ from inference.methods.base import Method
 from inference.methods.enumerate import Enumerate
 from inference.methods.importance import Importance
 from inference.methods.local import LocallyConstrained
+from inference.methods.particle_gibbs import ParticleGibbs
+from inference.methods.particle_independent import ParticleIndependentMH
 from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
+from inference.methods.suffix import SuffixMCMC
 from inference.methods.tempered import TemperedSMC
 
-__all__ = ["SMC", "Enumerate", "Importance", "LocallyConstrained", "Method", "Rejection", "TemperedSMC"]
+__all__ = [
+    "SMC",
+    "Enumerate",
+    "Importance",
+    "LocallyConstrained",
+    "Method",
+    "ParticleGibbs",
+    "ParticleIndependentMH",
+    "Rejection",
+    "SuffixMCMC",
+    "TemperedSMC",
+]

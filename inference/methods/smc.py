@@ -22,7 +22,7 @@ import numpy as np
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
-from inference.resampling import SCHEMES, Scheme, resample
+from inference.resampling import SCHEMES, Resampler, Scheme, resample
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler
 from inference.weights import effective_sample_size, log_mean_exp, normalise
@@ -75,13 +75,16 @@ class SMC(Method):
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the population to its end."""
         runtime.bridge = self.bridge
-        scheduler = Scheduler(model, self.particles, rng, runtime)
+        return self.advance(Scheduler(model, self.particles, rng, runtime), progress)
+
+    def advance(self, scheduler: Scheduler, progress: Progress, resampler: Resampler = resample) -> Result:
+        """Run a population of N to its end, of whatever kind; `resampler` draws the ancestors."""
         try:
             scheduler.start()
             steps: list[Step] = []
             log_evidence = 0.0
             while live := scheduler.live:
-                step = self._tick(scheduler, rng, len(steps) + 1, len(live), log_evidence)
+                step = self._tick(scheduler, resampler, len(steps) + 1, len(live), log_evidence)
                 log_evidence += step.log_increment
                 steps.append(step)
                 progress.update(step, scheduler.drawn)
@@ -96,7 +99,7 @@ class SMC(Method):
             scheduler.last_death,
         )
 
-    def _tick(self, scheduler: Scheduler, rng: Rng, tick: int, live: int, before: float) -> Step:
+    def _tick(self, scheduler: Scheduler, resampler: Resampler, tick: int, live: int, before: float) -> Step:
         """Weigh, resample if needed, draw; `before` is the log-evidence after the last tick.
 
         A tick of which nobody survives the weighing draws nothing.
@@ -105,7 +108,7 @@ class SMC(Method):
         ess = effective_sample_size(scheduler.log_weights)
         ancestors = None
         if scheduler.live and ess < self.ess_threshold * self.particles and not scheduler.forced:
-            ancestors = resample(self.resampling, normalise(scheduler.log_weights), rng)
+            ancestors = resampler(self.resampling, normalise(scheduler.log_weights), scheduler.rng)
             scheduler.select(ancestors)
         scheduler.draw()
         increment = log_mean_exp(scheduler.log_weights) - before

@@ -15,17 +15,21 @@ from inference.testing.checks import (
     check_unbiased,
 )
 from inference.testing.enum_rng import EnumRng, TooManyPaths, expectation, paths
+from inference.testing.invariance import check_conditional_resampling, check_invariant, flux
 from inference.testing.oracle import measure, target_measure
 
 __all__ = [
     "EnumRng",
     "TooManyPaths",
+    "check_conditional_resampling",
+    "check_invariant",
     "check_kernel",
     "check_replay",
     "check_resampling",
     "check_together",
     "check_unbiased",
     "expectation",
+    "flux",
     "measure",
     "paths",
     "target_measure",

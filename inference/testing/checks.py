@@ -54,7 +54,7 @@ def check_unbiased(
     expected: dict[Any, float] = {**measure(model), _EVIDENCE: 0.0}
     expected[_EVIDENCE] = math.fsum(expected.values())
     actual = expectation(lambda rng: _estimate(model, method, awrs, rng), max_paths=max_paths)
-    _compare(actual, expected, f"{method!r} on {model!r}", tolerance)
+    compare(actual, expected, f"{method!r} on {model!r}", tolerance)
 
 
 def check_kernel(
@@ -84,7 +84,7 @@ def check_kernel(
         tokens, after = proposal.draw(rng, [state])
         return {int(tokens[0]): math.exp(before + float(after[0]))}
 
-    _compare(expectation(propose), target, f"the kernel at {state.content!r}", tolerance)
+    compare(expectation(propose), target, f"the kernel at {state.content!r}", tolerance)
 
 
 def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLERANCE) -> None:
@@ -97,7 +97,7 @@ def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLE
         return {int(j): float(np.sum(ancestors == j)) for j in set(ancestors)}
 
     expected = {j: size * w for j, w in enumerate(weights.tolist())}
-    _compare(expectation(offspring), expected, f"{scheme} resampling of {weights.tolist()}", tolerance)
+    compare(expectation(offspring), expected, f"{scheme} resampling of {weights.tolist()}", tolerance)
 
 
 def check_together(
@@ -161,6 +161,15 @@ def check_replay(model: Model[Any], rng: Rng) -> None:
 _EVIDENCE = object()
 
 
+def compare(actual: Mapping[Any, float], expected: Mapping[Any, float], what: str, tolerance: float) -> None:
+    """Raise `AssertionError` with both numbers where two sparse vectors differ."""
+    for key in {**expected, **actual}:
+        a, e = actual.get(key, 0.0), expected.get(key, 0.0)
+        if not abs(a - e) <= tolerance * max(1.0, abs(e)):
+            name = "the evidence" if key is _EVIDENCE else repr(key)
+            raise AssertionError(f"{what}: expected {e!r} for {name}, got {a!r}")
+
+
 def _run(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) -> Result:
     with Runtime(awrs) as runtime:
         return method.run(model, rng, runtime, Progress())
@@ -177,14 +186,6 @@ def _estimate(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) ->
                 mass = estimate[_EVIDENCE] * weight
                 estimate[particle.value] = estimate.get(particle.value, 0.0) + mass
     return estimate
-
-
-def _compare(actual: Mapping[Any, float], expected: Mapping[Any, float], what: str, tolerance: float) -> None:
-    for key in {**expected, **actual}:
-        a, e = actual.get(key, 0.0), expected.get(key, 0.0)
-        if not abs(a - e) <= tolerance * max(1.0, abs(e)):
-            name = "the evidence" if key is _EVIDENCE else repr(key)
-            raise AssertionError(f"{what}: expected {e!r} for {name}, got {a!r}")
 
 
 def _pick(masses: Floats, rng: Rng) -> int:

@@ -6,19 +6,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from grammars.choice import Choice
 from grammars.regex import Regex
+from inference.conditional import CONDITIONAL_SCHEMES
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
-from inference.methods import SMC, Enumerate, Importance, Rejection, TemperedSMC
+from inference.methods import (
+    SMC,
+    Enumerate,
+    Importance,
+    ParticleGibbs,
+    ParticleIndependentMH,
+    Rejection,
+    SuffixMCMC,
+    TemperedSMC,
+)
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
+from inference.testing.invariance import check_conditional_resampling, check_invariant
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
@@ -128,6 +140,14 @@ def guessed() -> str:
     return sample(JOINT(length=2, order="left_to_right") * potential(_only_b, at="token"))
 
 
+@program
+def uneven() -> tuple[str, str]:
+    """Runs of different weights before the first token, and of different lengths."""
+    kind: str = sample(Categorical(["x", "y"], [2, 1]))
+    factor(1.0 if kind == "x" else -0.7)
+    return kind, sample(LM(kind, max_tokens=2) & Regex("a|ba?"))
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -143,6 +163,17 @@ def check_method(method: Method) -> None:
     """Check that a method is unbiased on the suite's programs; give it few particles."""
     for model in MODELS:
         check_unbiased(model, method)
+
+
+def run_chains() -> None:
+    """Check that the kernels of Markov chains leave posteriors invariant."""
+    gibbs = ParticleGibbs(2, 1, start_particles=1, ess_threshold=1.0)
+    suffix = SuffixMCMC(1, 1, start_particles=1)
+    for chain in (gibbs, suffix, replace(suffix, cut="entropy"), ParticleIndependentMH(1, 1)):
+        check_invariant(uneven(), chain)
+    check_unbiased(filled(), gibbs)
+    for scheme in CONDITIONAL_SCHEMES:
+        check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))
 
 
 def run_suite() -> None:
@@ -171,3 +202,4 @@ def run_suite() -> None:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
         check_unbiased(model, SMC(2, 1.0))
+    run_chains()
