@@ -29,7 +29,6 @@ from inference.diagnostics import Step
 from inference.engines.embedded import directory
 from inference.engines.transformers import TransformersEngine
 from inference.progress import Progress
-from inference.resampling import resample
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler
 from inference.sessions import Sessions
@@ -94,9 +93,10 @@ def continuation(target: Target[str]) -> str:
 class Resampled(SMC):
     """SMC whose particles are resampled in every tick, from equal weights."""
 
-    def _tick(self, scheduler: Scheduler, rng: Rng, tick: int, live: int, before: float) -> Step:
+    def _tick(self, scheduler: Scheduler, resampler: Any, tick: int, live: int, before: float) -> Step:
         scheduler.propose()
-        scheduler.select(resample("multinomial", np.full(self.particles, 1.0 / self.particles), rng))
+        equal = np.full(self.particles, 1.0 / self.particles)
+        scheduler.select(resampler("multinomial", equal, scheduler.rng))
         scheduler.draw()
         return Step(tick, live, float(live), 0.0)
 
