@@ -1,6 +1,7 @@
 """Methods: how a compute budget is spent on a model's posterior; one algorithm a file."""
 
 from inference.methods.base import Method
+from inference.methods.best_of_n import BestOfN
 from inference.methods.enumerate import Enumerate
 from inference.methods.importance import Importance
 from inference.methods.local import LocallyConstrained
@@ -8,4 +9,13 @@ from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
 from inference.methods.tempered import TemperedSMC
 
-__all__ = ["SMC", "Enumerate", "Importance", "LocallyConstrained", "Method", "Rejection", "TemperedSMC"]
+__all__ = [
+    "SMC",
+    "BestOfN",
+    "Enumerate",
+    "Importance",
+    "LocallyConstrained",
+    "Method",
+    "Rejection",
+    "TemperedSMC",
+]
