@@ -15,6 +15,7 @@ from inference.infer import infer
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
+    BeamSearch,
     BestOfN,
     Enumerate,
     Importance,
@@ -31,6 +32,7 @@ from inference.rewards import classifier
 __all__ = [
     "AWRS",
     "SMC",
+    "BeamSearch",
     "BestOfN",
     "BoundExceeded",
     "BudgetExceeded",
