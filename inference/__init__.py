@@ -24,10 +24,11 @@ from inference.methods import (
     Rejection,
     TemperedSMC,
 )
-from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
+from inference.voting import Ranked, Vote
 
 __all__ = [
     "AWRS",
@@ -57,6 +58,7 @@ __all__ = [
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
+    "Vote",
     "Weighted",
     "classifier",
     "infer",
