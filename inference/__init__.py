@@ -3,6 +3,7 @@
 from inference import SMC, infer, load
 """
 
+from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
@@ -38,6 +39,7 @@ __all__ = [
     "BoundExceeded",
     "BudgetExceeded",
     "Cost",
+    "CoveragePoint",
     "Enumerate",
     "Flag",
     "Importance",
@@ -58,12 +60,15 @@ __all__ = [
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
+    "Verifier",
     "Vote",
     "Weighted",
     "classifier",
+    "coverage",
     "infer",
     "infer_many",
     "load",
     "load_mdm",
+    "pass_at_k",
     "program_seed",
 ]
