@@ -34,10 +34,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The package, in which `infer` is the function and not, once that is imported, the file of that name."""
+    """The package, in which `infer` and `coverage` are functions and not, once imported, the files of these names."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "infer" and isinstance(value, ModuleType)):
+        if not (name in ("infer", "coverage") and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

@@ -1,6 +1,7 @@
 """The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
 
 from inference.convergence import chain_ess, split_rhat
+from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
@@ -13,6 +14,8 @@ from inference.infer import infer
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
+    BeamSearch,
+    BestOfN,
     Enumerate,
     Importance,
     LocallyConstrained,
@@ -23,17 +26,21 @@ from inference.methods import (
     SuffixMCMC,
     TemperedSMC,
 )
-from inference.posterior import Posterior, Ranked, Sample, Weighted
+from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
+from inference.voting import Ranked, Vote
 
 __all__ = [
     "AWRS",
     "SMC",
+    "BeamSearch",
+    "BestOfN",
     "BoundExceeded",
     "BudgetExceeded",
     "Cost",
+    "CoveragePoint",
     "Enumerate",
     "Flag",
     "Importance",
@@ -57,13 +64,17 @@ __all__ = [
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
+    "Verifier",
+    "Vote",
     "Weighted",
     "chain_ess",
     "classifier",
+    "coverage",
     "infer",
     "infer_many",
     "load",
     "load_mdm",
+    "pass_at_k",
     "program_seed",
     "split_rhat",
 ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
 from inference.record import Record
 from inference.report import SiteReport
+from inference.voting import Ranked, Vote, grouped, vote
 from inference.weights import Floats, effective_sample_size, normalise
 from ppl.errors import InvalidArgument
 from ppl.fiber import Raised
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from inference.html.page import Report
 
 R = TypeVar("R")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,6 @@ class Weighted(NamedTuple, Generic[R]):
     value: R
     weight: float
     trace: Trace
-
-
-class Ranked(NamedTuple, Generic[R]):
-    """A distinct value with its posterior probability."""
-
-    value: R
-    probability: float
 
 
 class Posterior(Generic[R]):
@@ -123,21 +118,34 @@ class Posterior(Generic[R]):
 
     def ranked_groups(self) -> list[tuple[R, list[int], float]]:
         """Return the distinct values in the order of `top`, with the indices of their samples."""
-        groups: dict[Any, tuple[Any, list[int]]] = {}
-        unhashable: list[tuple[Any, list[int]]] = []
-        for i, sample in enumerate(self._alive()):
-            try:
-                group = groups.setdefault(sample.value, (sample.value, []))
-            except TypeError:
-                group = _group_of(sample.value, unhashable)
-            group[1].append(i)
         weights = self.weights.tolist()
-        ranked = [(v, at, sum(weights[i] for i in at)) for v, at in [*groups.values(), *unhashable]]
+        groups = grouped(sample.value for sample in self._alive())
+        ranked = [(value, at, sum(weights[i] for i in at)) for value, at in groups]
         return sorted(ranked, key=lambda group: -group[2])
 
     def mode(self) -> R:
         """Return the most probable value."""
         return self.top(1)[0].value
+
+    @overload
+    def vote(self, project: None = None, *, least: float = 0.0) -> Vote[R]: ...
+    @overload
+    def vote(self, project: Callable[[R], V | None], *, least: float = 0.0) -> Vote[V]: ...
+    def vote(self, project: Callable[[R], Any] | None = None, *, least: float = 0.0) -> Vote[Any]:
+        """Return the answer on which most of the weight agrees: self-consistency, see `inference.voting`.
+
+        Parameters
+        ----------
+        project:
+            From a value to its answer, None where it has none; by default the value itself.
+        least:
+            The share of the weight, from 0 to 1, below which the vote abstains.
+        """
+        if not isinstance(least, int | float) or not 0.0 <= least <= 1.0:
+            raise InvalidArgument(f"least={least!r}", hint="a share of the weight between 0 and 1")
+        values = [sample.value for sample in self._alive()]
+        answers = values if project is None else [project(value) for value in values]
+        return vote(answers, self.weights.tolist(), least)
 
     def probability(self, event: R | Callable[[R], bool]) -> float:
         """Return the posterior probability of a value, or of a predicate: whatever is callable is a predicate."""
@@ -301,22 +309,6 @@ class Posterior(Generic[R]):
                 "or move it into the target of the site (sample(p & constraint)) so that it steers the tokens",
             )
         return self.samples
-
-
-def _group_of(value: Any, groups: list[tuple[Any, list[int]]]) -> tuple[Any, list[int]]:
-    """Return the group (value, samples) of an unhashable value, added if there is none yet."""
-    for group in groups:
-        if group[0] is value or _equal(group[0], value):
-            return group
-    groups.append((value, []))
-    return groups[-1]
-
-
-def _equal(a: Any, b: Any) -> bool:
-    try:
-        return bool(a == b)
-    except ValueError:  # arrays compare elementwise
-        return bool(np.array_equal(a, b))
 
 
 def _jsonable(value: Any) -> Any:

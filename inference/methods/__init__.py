@@ -1,6 +1,8 @@
 """Methods: how a compute budget is spent on a model's posterior; one algorithm a file."""
 
 from inference.methods.base import Method
+from inference.methods.beam import BeamSearch
+from inference.methods.best_of_n import BestOfN
 from inference.methods.enumerate import Enumerate
 from inference.methods.importance import Importance
 from inference.methods.local import LocallyConstrained
@@ -13,6 +15,8 @@ from inference.methods.tempered import TemperedSMC
 
 __all__ = [
     "SMC",
+    "BeamSearch",
+    "BestOfN",
     "Enumerate",
     "Importance",
     "LocallyConstrained",

@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from inference.branching import Branching, Move
 from inference.diagnostics import Step
 from inference.errors import BudgetExceeded
-from inference.infilling import InfillState
 from inference.kernels import Proposal
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.runtime import Runtime
-from inference.scheduler import Scheduler, Todo
+from inference.scheduler import Todo
 from inference.text import TextState
 from inference.twists import State
 from inference.weights import effective_sample_size, log_sum_exp
 from ppl.compiler.normal_form import FiniteForm
-from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -49,7 +48,6 @@ class Enumerate(Method):
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Follow every path to its end."""
-        runtime.drafts = None  # every token is followed, none is guessed
         scheduler = _Branching(model, rng, runtime, self.max_paths)
         try:
             scheduler.start()
@@ -74,46 +72,27 @@ class Enumerate(Method):
         )
 
 
-class _Branching(Scheduler):
-    """A scheduler that follows all outcomes of a move instead of drawing one."""
+class _Branching(Branching):
+    """A scheduler that follows all outcomes of a move."""
 
     def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime, max_paths: int) -> None:
-        super().__init__(model, 1, rng, runtime)
+        super().__init__(model, rng, runtime)
         self._max_paths = max_paths
 
     def branch(self) -> None:
         """Replace each live particle by one copy for each token that may come next."""
-        random = [i for i in self.live if _drawn_order(self._text(i))]
-        if random:
-            raise InvalidArgument(
-                f"Enumerate on a site that is unmasked in random order: {self._text(random[0]).plan}",
-                hint="order='left_to_right' or 'confident', or another method",
-            )
         self.propose()
-        moves = {
+        outcomes = {
             i: self._outcomes(group.proposal, k)
             for group in self._groups
             for k, i in enumerate(group.particles)
         }
-        keep = [i for i, p in enumerate(self.particles) if p.finished]
-        live = self.live
-        self._require_room(len(keep) + sum(len(moves[i]) for i in live))
-        particles, log_weights = [self.particles[i] for i in keep], [self.log_weights[i] for i in keep]
-        todo, log_draws = [], []
+        live, moves = self.live, self._stay()
+        self._require_room(len(moves) + sum(len(outcomes[i]) for i in live))
         for i in live:
-            parent = self.particles[i]
-            copies = [parent.fork() for _ in moves[i][1:]] + [parent]
-            for copy, (token, log_probability) in zip(copies, moves[i], strict=True):
-                todo.append((len(particles), token))
-                log_draws.append(log_probability)
-                particles.append(copy)
-                log_weights.append(self.log_weights[i] + log_probability)
-        self.particles, self.log_weights, self._groups = particles, np.array(log_weights), []
-        self.drawn += len(todo)
-        moved, tokens = [i for i, _ in todo], np.array([token for _, token in todo], dtype=np.int64)
-        self.runtime.recorder.drawn(self.particles, moved, tokens, np.array(log_draws))
-        self._go_on([written for i, token in todo for written in self._write(i, token)])
-        self.runtime.recorder.ticked()
+            base = float(self.log_weights[i])
+            moves += [Move(i, token, log_p, base + log_p) for token, log_p in outcomes[i]]
+        self.write(moves)
 
     def _outcomes(self, proposal: Proposal, k: int) -> list[tuple[int, float]]:
         """Return the tokens that the k-th particle of a proposal may draw, with their log-probabilities."""
@@ -127,8 +106,7 @@ class _Branching(Scheduler):
         if isinstance(state, TextState) and state.kernel == "awrs" and not state.passes(token):
             self._add_weight(i, -np.inf, "the token failed the constraint's check")
             return []
-        state.advance(token)
-        return [(i, state)]
+        return super()._write(i, token)
 
     def _choose(self, i: int, form: FiniteForm) -> Todo:
         values = [k for k, log_mass in enumerate(form.log_masses) if log_mass > -np.inf]
@@ -153,8 +131,3 @@ class _Branching(Scheduler):
                 f"enumeration would follow {paths} runs at once, max_paths={self._max_paths}",
                 hint="constrain the texts, lower max_tokens, raise max_paths, or use SMC",
             )
-
-
-def _drawn_order(state: State) -> bool:
-    """Return whether the next position is drawn at random, which is no move that could be followed here."""
-    return isinstance(state, InfillState) and state.plan.infill.order == "random" and len(state.masked) > 1

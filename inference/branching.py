@@ -1,0 +1,110 @@
+"""Branching: a population that follows outcomes of a move, several for each particle, instead of drawing one.
+
+The log-weight of a particle is the log-mass of its own partial run, the product of the weights and of the probabilities
+of all that it has chosen; a finished one has the mass of its run. A method says which outcomes are followed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inference.infilling import InfillState
+from inference.particle import Particle
+from inference.runtime import Runtime
+from inference.scheduler import Scheduler
+from inference.twists import State
+from ppl.errors import InvalidArgument
+from ppl.program import Model
+from ppl.rng import Rng
+
+
+@dataclass(frozen=True)
+class Move:
+    """An outcome to be followed.
+
+    Attributes
+    ----------
+    particle:
+        Whose outcome it is.
+    outcome:
+        A token, or the index of a value of a finite site; None: the particle stays as it is.
+    log_probability:
+        Of the outcome, given the particle.
+    log_weight:
+        The log-mass of the partial run with the outcome.
+    """
+
+    particle: int
+    outcome: int | None
+    log_probability: float
+    log_weight: float
+
+
+class Branching(Scheduler):
+    """A scheduler whose particles move to given outcomes, each to any number of them."""
+
+    def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime) -> None:
+        runtime.drafts = None  # every token is followed, none is guessed
+        super().__init__(model, 1, rng, runtime)
+
+    def propose(self) -> None:
+        """Ask the language models; a position that is drawn at random is no move that could be followed."""
+        random = [i for i in self.live if _drawn_order(self._text(i))]
+        if random:
+            raise InvalidArgument(
+                f"no outcomes to follow on a site that is unmasked in random order: {self._text(random[0]).plan}",
+                hint="order='left_to_right' or 'confident', or a method that samples, such as SMC",
+            )
+        super().propose()
+
+    def write(self, moves: Sequence[Move]) -> None:
+        """Replace the population by the outcomes of `moves`, tokens, and run on those whose text is finished."""
+        todo = self._follow(moves)
+        self._groups = []
+        self.drawn += len(todo)
+        tokens = np.array([token for _, token, _ in todo], dtype=np.int64)
+        log_draws = np.array([move.log_probability for _, _, move in todo])
+        self.runtime.recorder.drawn(self.particles, [j for j, _, _ in todo], tokens, log_draws)
+        self._go_on([written for j, token, _ in todo for written in self._write(j, token)])
+        self.runtime.recorder.ticked()
+
+    def _follow(self, moves: Sequence[Move]) -> list[tuple[int, int, Move]]:
+        """Replace the population by one particle for each move; return (particle, outcome, move) of those that move.
+
+        The last move of a particle keeps its live run, the others replay.
+        """
+        parents, left = self.particles, Counter(move.particle for move in moves)
+        self.particles, followed = list[Particle](), list[tuple[int, int, Move]]()
+        for move in moves:
+            left[move.particle] -= 1
+            parent = parents[move.particle]
+            if move.outcome is not None:
+                followed.append((len(self.particles), move.outcome, move))
+            self.particles.append(parent.fork() if left[move.particle] else parent)
+        kept = {move.particle for move in moves}
+        for i, parent in enumerate(parents):
+            if i not in kept:
+                parent.close()
+        self.log_weights = np.array([move.log_weight for move in moves])
+        return followed
+
+    def _write(self, i: int, token: int) -> list[tuple[int, State]]:
+        """Write a token; return the particle with its state if it has lived on."""
+        state = self._text(i)
+        state.advance(token)
+        return [(i, state)]
+
+    def _stay(self) -> list[Move]:
+        """Return the moves of the finished particles: none."""
+        weights = self.log_weights.tolist()
+        return [Move(i, None, 0.0, weights[i]) for i, p in enumerate(self.particles) if p.finished]
+
+
+def _drawn_order(state: State) -> bool:
+    """Return whether the next position is drawn at random."""
+    return isinstance(state, InfillState) and state.plan.infill.order == "random" and len(state.masked) > 1
