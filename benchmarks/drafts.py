@@ -72,7 +72,9 @@ def measure(lm: Engine, name: str, count: int, particles: int) -> dict[str, Any]
         "guessed": ahead["guessed"] / max(ahead["guesses"], 1),
         "evaluated_per_token": ahead["evaluated"] / ahead["tokens"],
         "evaluated_per_token_without": plain["evaluated"] / plain["tokens"],
-        "log_evidence": [statistics.fmean(p[k]["log_evidence"] for p in finite) for k in (0, 1)],
+        "log_evidence": [statistics.fmean(p[k]["log_evidence"] for p in finite) for k in (0, 1)]
+        if finite
+        else None,
         "finished": [sum(math.isfinite(p[k]["log_evidence"]) for p in pairs) for k in (0, 1)],
     }
 
