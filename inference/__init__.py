@@ -15,6 +15,7 @@ from inference.infer import infer
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
+    AdaptiveRejection,
     Enumerate,
     Importance,
     LocallyConstrained,
@@ -30,6 +31,7 @@ from inference.rewards import classifier
 __all__ = [
     "AWRS",
     "SMC",
+    "AdaptiveRejection",
     "BoundExceeded",
     "BudgetExceeded",
     "Cost",

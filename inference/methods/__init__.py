@@ -1,5 +1,6 @@
 """Methods: how a compute budget is spent on a model's posterior; one algorithm a file."""
 
+from inference.methods.adaptive_rejection import AdaptiveRejection
 from inference.methods.base import Method
 from inference.methods.enumerate import Enumerate
 from inference.methods.importance import Importance
@@ -8,4 +9,13 @@ from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
 from inference.methods.tempered import TemperedSMC
 
-__all__ = ["SMC", "Enumerate", "Importance", "LocallyConstrained", "Method", "Rejection", "TemperedSMC"]
+__all__ = [
+    "SMC",
+    "AdaptiveRejection",
+    "Enumerate",
+    "Importance",
+    "LocallyConstrained",
+    "Method",
+    "Rejection",
+    "TemperedSMC",
+]

@@ -15,7 +15,7 @@ from grammars.regex import Regex
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
-from inference.methods import SMC, Enumerate, Importance, Rejection, TemperedSMC
+from inference.methods import SMC, AdaptiveRejection, Enumerate, Importance, Rejection, TemperedSMC
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
@@ -128,6 +128,14 @@ def guessed() -> str:
     return sample(JOINT(length=2, order="left_to_right") * potential(_only_b, at="token"))
 
 
+@program
+def relearned() -> str:
+    """A text of one token that is checked, of which one is worth less."""
+    text: str = sample(LM("r", max_tokens=1) & Regex("a?").by_check())
+    factor(-0.4 * len(text))
+    return text
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -156,6 +164,7 @@ def run_suite() -> None:
         check_unbiased(rejected(), Enumerate(), awrs=awrs)
         check_unbiased(rejected(), Importance(1), awrs=awrs)
     check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
+    check_unbiased(relearned(), AdaptiveRejection(2, batch=1))
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
