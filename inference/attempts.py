@@ -45,8 +45,8 @@ from ppl.potentials import FunctionPotential
 from ppl.program import Model
 from ppl.rng import Rng
 
-_ROUNDING = 1e-6
-"""Nats per move by which weights may exceed the bound: what a mask that removes nothing adds in float32."""
+_ROUNDING = 1e-5
+"""Nats per move by which gains may exceed the bound: what a mask that removes nothing adds at most in float32."""
 _CERTAIN = 1e-12
 """Nats by which a test may fall short of certainty and still be no test: what rounding in float64 makes."""
 
@@ -88,7 +88,22 @@ class Attempts(Scheduler):
     def _weigh(
         self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]
     ) -> None:
-        super()._weigh("masked" if kernel == "awrs" else kernel, following, members, at)
+        if kernel != "awrs":
+            self._weigh_tilted(kernel, following, members, at)
+            return
+        unmasked = np.array([isinstance(s, TextState) and s.unmasked for s in map(self._text, members)])
+        parts: tuple[tuple[KernelName, NDArray[np.bool_]], ...] = (
+            ("direct", unmasked),
+            ("masked", ~unmasked),
+        )
+        for name, part in parts:
+            if part.any():
+                self._weigh_tilted(name, following, members[part], np.array(at)[part].tolist())
+
+    def _weigh_tilted(
+        self, kernel: KernelName, following: NextTokens, members: NDArray[np.int64], at: list[int]
+    ) -> None:
+        super()._weigh(kernel, following, members, at)
         group = self._groups[-1]
         untilted, tilted, tilts = group.proposal, list[Tensor](), list[Mapping[int, float]]()
         rows = untilted.rows.copy()

@@ -17,8 +17,8 @@ probability is a product of such terms. Sampling in proportion to the bounds *wi
 
 **Which are returned.** The first n accepted, in the order of attempts. Given the first j - 1, the j-th is a draw from
 the posterior: sum γ(x) / c_k over the attempts that it may be. If `max_attempts` cuts this short, the *number* of
-samples may depend on their values, since these shaped the trie; what is lost is at most the probability of being cut
-short.
+samples may depend on their values, since these shaped the trie; the law of the samples is then off by at most the
+probability of being cut short, in total variation.
 
 **The evidence.** Let attempt k take the time E_k / c_k, E_k standard exponential. Then the attempts are points of a
 process with intensity c_k, thinned with probability Z / c_k: what is accepted is a Poisson process with rate Z,

@@ -59,7 +59,7 @@ def check_left_out() -> Iterator[None]:
         yield
 
 
-@mutant("the tests of an attempt start from what is known at its end")
+@mutant("an attempt is not tested for what others have found since it began")
 def root_forgotten() -> Iterator[None]:
     original = Attempts._passes
 

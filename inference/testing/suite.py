@@ -136,6 +136,14 @@ def relearned() -> str:
     return text
 
 
+@program
+def tossed() -> str:
+    """Coins that are tossed one run after the other before any text begins."""
+    coin: str = sample(Categorical(["x", "y", "z"], [1, 2, 3]))
+    condition(coin != "z")
+    return coin
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -165,6 +173,7 @@ def run_suite() -> None:
         check_unbiased(rejected(), Importance(1), awrs=awrs)
     check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
     check_unbiased(relearned(), AdaptiveRejection(2, batch=1))
+    check_unbiased(tossed(), AdaptiveRejection(2, batch=2))
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
