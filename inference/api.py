@@ -14,6 +14,7 @@ from inference.infer import infer
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
+    AdaptiveRejection,
     BeamSearch,
     BestOfN,
     Enumerate,
@@ -35,6 +36,7 @@ from inference.voting import Ranked, Vote
 __all__ = [
     "AWRS",
     "SMC",
+    "AdaptiveRejection",
     "BeamSearch",
     "BestOfN",
     "BoundExceeded",

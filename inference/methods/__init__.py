@@ -1,5 +1,6 @@
 """Methods: how a compute budget is spent on a model's posterior; one algorithm a file."""
 
+from inference.methods.adaptive_rejection import AdaptiveRejection
 from inference.methods.base import Method
 from inference.methods.beam import BeamSearch
 from inference.methods.best_of_n import BestOfN
@@ -15,6 +16,7 @@ from inference.methods.tempered import TemperedSMC
 
 __all__ = [
     "SMC",
+    "AdaptiveRejection",
     "BeamSearch",
     "BestOfN",
     "Enumerate",

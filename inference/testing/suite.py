@@ -19,6 +19,7 @@ from inference.engines.table import TableLM
 from inference.estimators import AWRS
 from inference.methods import (
     SMC,
+    AdaptiveRejection,
     Enumerate,
     Importance,
     ParticleGibbs,
@@ -148,6 +149,22 @@ def uneven() -> tuple[str, str]:
     return kind, sample(LM(kind, max_tokens=2) & Regex("a|ba?"))
 
 
+@program
+def relearned() -> str:
+    """A text of one token that is checked, of which one is worth less."""
+    text: str = sample(LM("r", max_tokens=1) & Regex("a?").by_check())
+    factor(-0.4 * len(text))
+    return text
+
+
+@program
+def tossed() -> str:
+    """Coins that are tossed one run after the other before any text begins."""
+    coin: str = sample(Categorical(["x", "y", "z"], [1, 2, 3]))
+    condition(coin != "z")
+    return coin
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -187,6 +204,8 @@ def run_suite() -> None:
         check_unbiased(rejected(), Enumerate(), awrs=awrs)
         check_unbiased(rejected(), Importance(1), awrs=awrs)
     check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
+    check_unbiased(relearned(), AdaptiveRejection(2, batch=1))
+    check_unbiased(tossed(), AdaptiveRejection(2, batch=2))
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
