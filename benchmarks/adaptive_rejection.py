@@ -55,12 +55,8 @@ def cases(model: str | None) -> list[Case]:
     if model is not None:
         lm = load(model)
         found += [
-            Case(
-                "an answer", lm("Is Paris in France? Answer yes or no:", max_tokens=2), Regex("\\s*(yes|no)")
-            ),
-            Case(
-                "a year", lm("The French Revolution began in the year", max_tokens=5), Regex(" 1[67]\\d\\d")
-            ),
+            Case("a name", lm("The capital of France is", max_tokens=4, stop="."), Regex(" [A-Z][a-z]+")),
+            Case("no e", lm("My cat is", max_tokens=6, stop=[".", ","]), Regex("[^e]*")),
         ]
     return found
 
@@ -70,8 +66,8 @@ def measure(case: Case, samples: int, attempts: int, seed: int) -> dict[str, Any
     runs: list[tuple[str, Any, Method]] = [
         ("plain", plain(case), Rejection(attempts)),
         ("local", checked(case), Rejection(attempts)),
-        ("adaptive, batch=1", checked(case), AdaptiveRejection(samples, batch=1)),
-        ("adaptive, batch=8", checked(case), AdaptiveRejection(samples, batch=8)),
+        ("adaptive, batch=1", checked(case), AdaptiveRejection(samples, attempts, batch=1)),
+        ("adaptive, batch=8", checked(case), AdaptiveRejection(samples, attempts, batch=8)),
     ]
     results: dict[str, Posterior[str]] = {
         name: infer(model, method, seed=seed, progress=False) for name, model, method in runs
@@ -81,7 +77,8 @@ def measure(case: Case, samples: int, attempts: int, seed: int) -> dict[str, Any
         for name, posterior in results.items()
     }
     a_text = results["plain"].cost.tokens / attempts
-    per_sample["predicted"] = round(a_text * math.exp(-results["adaptive, batch=1"].log_evidence), 1)
+    mass = math.exp(results["adaptive, batch=1"].log_evidence)
+    per_sample["predicted"] = round(a_text / mass, 1) if mass > 0.0 else None
     evidence = {name: f"{math.exp(posterior.log_evidence):.3g}" for name, posterior in results.items()}
     return {
         "case": case.name,
