@@ -42,10 +42,12 @@ class Timed:
     def __enter__(self) -> Timed:
         self._original = original = TransformersSession.next_tokens
 
-        def next_tokens(session: TransformersSession, contexts: Sequence[Context]) -> NextTokens:
+        def next_tokens(
+            session: TransformersSession, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()
+        ) -> NextTokens:
             start = time.perf_counter()
             try:
-                return original(session, contexts)
+                return original(session, contexts, drafts)
             finally:
                 self.seconds += time.perf_counter() - start
 

@@ -8,11 +8,14 @@ the law of a move changes, whatever is guessed. What changes is when particles a
 is some tokens ahead of the others at the next resampling. That is a resampling at stopping times of each particle's own
 path, which depend on the past only, and leaves evidence and posterior unbiased.
 
-A token that will be reached with the probability h costs the pass 1 token more and saves h tokens later on; with C the
-cost of a pass beyond its tokens (`Session.pass_cost`) and n rows, it saves the share h C / n, too. A draft goes on
-while
+A token that will be reached with the probability h costs the pass 1 token more, and saves h tokens later on. With C the
+cost of a pass beyond its tokens (`Session.pass_cost`), it saves h C as well, if no other row needs that pass; of n rows
+few get so far. A draft goes on while
 
-    h (1 + C / n) > 1.
+    h (1 + C / n²) > 1,
+
+which was measured on real cases (docs/performance.md): a row that runs ahead of fifteen others saves nothing, since the
+passes are those of the slowest.
 
 Guesses come from what the constraint forces, in the language model's own tokens, and from what followed the last three,
 two or one tokens before: in the prompt, in this text, and in those of the other particles. How often each kind comes
@@ -37,7 +40,7 @@ Ids = tuple[int, ...]
 
 _LONGEST = 3
 """Most tokens that a guess looks back at."""
-_MOST = 16
+_MOST = 8
 """Most tokens of a draft."""
 _FEW = 48
 """Most tokens that a mask may leave for it to be looked at whether they spell one text."""
@@ -59,7 +62,8 @@ class Drafts:
             key = (state.key, state.plan.text.lm, state.contexts[0].prompt)
             if key not in chosen:
                 cost = min(sessions[lm].pass_cost for lm in state.lms)
-                chosen[key] = self._draft(state, cost / len(states)) if cost > 0.0 else ((), ())
+                gain = cost / len(states) ** 2
+                chosen[key] = self._draft(state, gain) if cost > 0.0 else ((), ())
             state.draft = tuple(zip(*chosen[key], strict=True))
         return [tuple(token for token, _ in state.draft) for state in states]
 

@@ -106,8 +106,10 @@ def limit_not_paid() -> Iterator[None]:
 def raw_logits() -> Iterator[None]:
     original = TableSession.next_tokens
 
-    def next_tokens(self: TableSession, contexts: Sequence[Context]) -> NextTokens:
-        following = original(self, contexts)
+    def next_tokens(
+        self: TableSession, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()
+    ) -> NextTokens:
+        following = original(self, contexts, drafts)
         return following._replace(logprobs=following.logprobs + 0.3)
 
     with patch.object(TableSession, "next_tokens", next_tokens):
