@@ -4,9 +4,11 @@
     check_unbiased(my_program(...), SMC(particles=2))
 
 `EnumRng` enumerates random choices, `oracle` enumerates what a program denotes, `checks` compares the two,
-`strategies` draws random programs (needs the extra `testing`), `mutants` proves that the checks can fail.
+`assertions` judge samples with a stated error, `strategies` draws random programs (needs the extra `testing`),
+`mutants` proves that the checks can fail.
 """
 
+from inference.testing.assertions import assert_probability
 from inference.testing.checks import (
     check_kernel,
     check_replay,
@@ -21,6 +23,7 @@ from inference.testing.oracle import measure, target_measure
 __all__ = [
     "EnumRng",
     "TooManyPaths",
+    "assert_probability",
     "check_conditional_resampling",
     "check_invariant",
     "check_kernel",
