@@ -24,6 +24,7 @@ from inference.methods import (
     Method,
     Rejection,
     TemperedSMC,
+    Until,
 )
 from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
@@ -60,6 +61,7 @@ __all__ = [
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
+    "Until",
     "Verifier",
     "Vote",
     "Weighted",

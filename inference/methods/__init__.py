@@ -9,6 +9,7 @@ from inference.methods.local import LocallyConstrained
 from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
 from inference.methods.tempered import TemperedSMC
+from inference.methods.until import Until
 
 __all__ = [
     "SMC",
@@ -20,4 +21,5 @@ __all__ = [
     "Method",
     "Rejection",
     "TemperedSMC",
+    "Until",
 ]

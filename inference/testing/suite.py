@@ -15,7 +15,7 @@ from grammars.regex import Regex
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
-from inference.methods import SMC, Enumerate, Importance, Rejection, TemperedSMC
+from inference.methods import SMC, BeamSearch, Enumerate, Importance, Rejection, TemperedSMC, Until
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
@@ -152,6 +152,8 @@ def run_suite() -> None:
     for model in MODELS:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
+        check_unbiased(model, BeamSearch(100))
+    check_unbiased(dead_ends(), Until(Importance(1), runs=2))
     for awrs in AWRS_SETTINGS:
         check_unbiased(rejected(), Enumerate(), awrs=awrs)
         check_unbiased(rejected(), Importance(1), awrs=awrs)
