@@ -26,6 +26,7 @@ from inference.methods import (
     Rejection,
     SuffixMCMC,
     TemperedSMC,
+    Until,
 )
 from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
@@ -66,6 +67,7 @@ __all__ = [
     "TableMDM",
     "TemperedSMC",
     "TrainedMDM",
+    "Until",
     "Verifier",
     "Vote",
     "Weighted",

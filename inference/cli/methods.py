@@ -23,10 +23,10 @@ _NEXT = re.compile(r",(?=\s*[^\W\d]\w*\s*=)")
 
 
 def method_names() -> dict[str, Callable[..., Method]]:
-    """Return the methods by the names that the command line has for them."""
+    """Return the methods by the names that the command line has for them; not `Until`, which is made of another."""
     from inference import methods
 
-    classes = (getattr(methods, name) for name in methods.__all__ if name != "Method")
+    classes = (getattr(methods, name) for name in methods.__all__ if name not in ("Method", "Until"))
     return {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower(): cls for cls in classes}
 
 

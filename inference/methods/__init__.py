@@ -13,6 +13,7 @@ from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
 from inference.methods.suffix import SuffixMCMC
 from inference.methods.tempered import TemperedSMC
+from inference.methods.until import Until
 
 __all__ = [
     "SMC",
@@ -28,4 +29,5 @@ __all__ = [
     "Rejection",
     "SuffixMCMC",
     "TemperedSMC",
+    "Until",
 ]

@@ -26,7 +26,13 @@ from inference.methods import smc
 from inference.methods.rejection import Rejection
 from inference.resampling import _SCHEMES, Ancestors, multinomial
 from inference.scheduler import Scheduler, Todo
-from inference.testing import adaptive_mutants, batching_mutants, chain_mutants, corrector_mutants
+from inference.testing import (
+    adaptive_mutants,
+    batching_mutants,
+    chain_mutants,
+    corrector_mutants,
+    search_mutants,
+)
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
 from inference.weights import Floats, log_mean_exp, log_sum_exp
@@ -35,7 +41,15 @@ from ppl.fiber import Fiber
 from ppl.rng import Rng
 from ppl.successive import Draw
 
-__all__ = ["MUTANTS", "Mutant", "adaptive_mutants", "batching_mutants", "chain_mutants", "corrector_mutants"]
+__all__ = [
+    "MUTANTS",
+    "Mutant",
+    "adaptive_mutants",
+    "batching_mutants",
+    "chain_mutants",
+    "corrector_mutants",
+    "search_mutants",
+]
 
 
 def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> AbstractContextManager[Any]:

@@ -20,6 +20,7 @@ from inference.estimators import AWRS
 from inference.methods import (
     SMC,
     AdaptiveRejection,
+    BeamSearch,
     Enumerate,
     Importance,
     ParticleGibbs,
@@ -27,6 +28,7 @@ from inference.methods import (
     Rejection,
     SuffixMCMC,
     TemperedSMC,
+    Until,
 )
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
@@ -200,6 +202,8 @@ def run_suite() -> None:
     for model in MODELS:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
+        check_unbiased(model, BeamSearch(100))
+    check_unbiased(dead_ends(), Until(Importance(1), runs=2))
     for awrs in AWRS_SETTINGS:
         check_unbiased(rejected(), Enumerate(), awrs=awrs)
         check_unbiased(rejected(), Importance(1), awrs=awrs)
