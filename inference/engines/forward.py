@@ -19,6 +19,9 @@ BATCH_TOKENS = 4096
 BATCH_LOGITS = 1 << 26
 """Most logits that one batch of several sequences returns."""
 
+_ONE_AT_A_TIME = threading.Lock()
+"""The way to attend is a setting of a model's configuration, which adapters of the model share."""
+
 
 class Forward:
     """A causal LM of transformers as a function of ids, padding and cache.
@@ -36,18 +39,20 @@ class Forward:
         self._takes_positions = "position_ids" in accepted
         self._takes_keep = "logits_to_keep" in accepted
         self.config = model.config.get_text_config(decoder=True)
-        self._lock = threading.Lock()
         self.splits = bool(getattr(model, "_supports_attention_backend", False)) and self._takes_positions
         """Whether rows can share the keys and values of their prompts: the model leaves attention to an interface."""
 
     def extend(self, going: Pass, cache: Any, keep: Tensor) -> Tensor:
         """Return the (K, V') logits after the tokens `keep` (K,) of the M of a pass; `cache` takes up all."""
-        options: dict[str, Any] = {"position_ids": going.positions[None]} if self._takes_positions else {}
-        if self._takes_keep:
-            options["logits_to_keep"] = keep
-        with self._lock, split(self.config, going.layout):
+        options = {"logits_to_keep": keep} if self._takes_keep else {}
+        with _ONE_AT_A_TIME, split(self.config, going.layout):
             out = self.model(
-                input_ids=going.ids[None], past_key_values=cache, use_cache=True, return_dict=True, **options
+                input_ids=going.ids[None],
+                position_ids=going.positions[None],
+                past_key_values=cache,
+                use_cache=True,
+                return_dict=True,
+                **options,
             )
         logits: Tensor = out.logits[0]
         return logits if self._takes_keep else logits[keep]
@@ -96,14 +101,15 @@ class Forward:
             options["position_ids"] = positions
         if self._takes_keep:
             options["logits_to_keep"] = keep
-        out = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            return_dict=True,
-            **options,
-        )
+        with _ONE_AT_A_TIME:
+            out = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=cache is not None,
+                return_dict=True,
+                **options,
+            )
         logits: Tensor = out.logits
         return logits
 

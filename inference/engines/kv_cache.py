@@ -34,7 +34,8 @@ Ids = tuple[int, ...]
 _SPARE = 16
 _GROWTH = 1.2
 PASS_SCORES = 1 << 27
-"""Most attention scores of one layer in one pass; more rows than that take several passes."""
+"""Most attention scores of one layer in one pass, counted once for heads that share keys; more rows than that take
+several passes."""
 
 
 def attention_windows(config: object, name: str) -> list[int | None]:

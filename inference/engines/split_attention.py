@@ -107,21 +107,21 @@ class Layer(Protocol):
 
 
 @dataclass
-class Pass:
-    """A forward pass: its layout, and the layer whose new keys were written last."""
+class Going:
+    """A forward pass that is going on: its layout, and the layer whose new keys were written last."""
 
     layout: Layout
     layer: Layer | None = None
 
 
-_current: ContextVar[Pass | None] = ContextVar("pass", default=None)
+_current: ContextVar[Going | None] = ContextVar("pass", default=None)
 
 
 @contextmanager
 def split(config: Any, layout: Layout) -> Iterator[None]:
     """Let the models with this configuration attend by the function below."""
     before = config._attn_implementation
-    token = _current.set(Pass(layout))
+    token = _current.set(Going(layout))
     config._attn_implementation = NAME
     try:
         yield
@@ -130,7 +130,7 @@ def split(config: Any, layout: Layout) -> Iterator[None]:
         _current.reset(token)
 
 
-def current_pass() -> Pass:
+def current_pass() -> Going:
     """Return the pass that is going on."""
     going = _current.get()
     assert going is not None

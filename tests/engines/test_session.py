@@ -6,6 +6,7 @@ import gc
 import random
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
@@ -164,6 +165,35 @@ def test_large_populations_take_several_passes(engine: TransformersEngine) -> No
             calls = session.usage.calls
             check(engine, session, contexts, reference)
             assert session.usage.calls > calls + (step > 0 and engine.forward.splits)
+
+
+def test_sessions_in_two_threads_do_not_change_each_others_attention() -> None:
+    """An adapter shares the configuration of its base, in which the way to attend is set for a pass."""
+    base, other = tiny("llama"), tiny("llama", seed=1)
+    other.forward.model.config = other.forward.config = base.forward.config
+    for module in other.forward.model.modules():
+        if hasattr(module, "config"):
+            module.config = base.forward.config
+    references = [Reference(base), Reference(other)]
+
+    def run(engine: TransformersEngine, reference: Reference, seed: int) -> None:
+        rng = random.Random(seed)
+        with engine.session() as session:
+            for _ in range(15):
+                context = Context(words(rng, 4))
+                check(engine, session, [context], reference)
+                check(engine, session, [context.extend(5), context.extend(6)], reference)
+
+    for reference, engine in zip(references, (base, other), strict=True):
+        run(engine, reference, 0)  # the references are known from here on
+    with ThreadPoolExecutor(4) as threads:
+        jobs = [
+            threads.submit(run, e, r, 0)
+            for _ in range(2)
+            for e, r in zip((base, other), references, strict=True)
+        ]
+        for job in jobs:
+            job.result()
 
 
 def test_relatives_copy_little(llama: TransformersEngine) -> None:
