@@ -33,6 +33,7 @@ def test_overhead(capsys):
     (run,) = result(capsys)["runs"]
     assert run["ticks"] > 0
     assert run["ratio"] > 0.0
+    assert run["ratio_to_floor"] > 0.0
 
 
 @pytest.mark.model
