@@ -72,6 +72,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return Files(found)
 
 
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Write a bar within code in a table as itself: hosts of repositories want it escaped, Python-Markdown does not."""
+    lines, fenced = [], False
+    for line in markdown.splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        in_table = line.startswith("|") and not fenced
+        lines.append(re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), line) if in_table else line)
+    return "\n".join(lines) + "\n"
+
+
 def _address(path: str) -> str:
     """Return where on the site a file beside docs/ is shown."""
     return Path("repository", path).with_suffix(".html").as_posix()

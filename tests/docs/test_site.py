@@ -49,6 +49,10 @@ def test_every_page_of_docs_is_built(site):
     assert (site / "repository" / "examples" / "triage.html").exists()
 
 
+def test_bars_in_tables_are_shown_as_they_are(site):
+    assert "<code>a | b</code>" in (site / "constraints.html").read_text("utf-8")
+
+
 def test_nothing_is_fetched(site):
     """No page, style or script loads anything but a file of the site."""
     loads = re.compile(r"""<(?:script|img|link|iframe)\b[^>]*?\b(?:src|href)=["']?((?:https?:)?//[^"' >]+)""")
