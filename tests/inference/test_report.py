@@ -1,9 +1,7 @@
 """The report: its data, what is escaped, and the page in a browser where there is one."""
 
 import json
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -210,25 +208,6 @@ def test_every_method_has_a_page(method):
 
 
 # In a browser.
-
-
-def chromium():
-    """Return where a Chromium is, or None."""
-    named = os.environ.get("PPL_CHROMIUM")
-    return named or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if chromium() is None:
-        pytest.skip("no Chromium: install one, or name it in PPL_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
