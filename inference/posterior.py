@@ -15,6 +15,8 @@ from pydantic_core import to_json
 
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
+from inference.genealogy import Genealogy
+from inference.precision import genealogy_of, log_evidence_error, standard_error
 from inference.record import Record
 from inference.report import SiteReport
 from inference.voting import Ranked, Vote, grouped, vote
@@ -35,11 +37,15 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Sample(Generic[R]):
-    """One finished run: its value, its unnormalised log-weight in nats, and its choices."""
+    """One finished run: its value, its unnormalised log-weight in nats, its choices, and its place among all runs.
+
+    The place, from 0, is that in the last population, the dead included, by which `Step.ancestors` lead to the start.
+    """
 
     value: R
     log_weight: float
     trace: Trace
+    place: int = -1
 
 
 class Weighted(NamedTuple, Generic[R]):
@@ -72,6 +78,10 @@ class Posterior(Generic[R]):
         Every move of every particle, see `Record`; None unless `infer(..., record=True)` asked for it.
     no_survivors:
         The last death, or another reason why nobody survived; None if nobody died.
+    particles:
+        How many runs there were in the end, the dead included.
+    chains:
+        How many Markov chains the samples are the states of, those of the first chain first; None if of none.
 
     All that reads samples raises `NoSurvivors` where there are none.
     """
@@ -87,6 +97,8 @@ class Posterior(Generic[R]):
         no_survivors: str | None = None,
         sites: Sequence[SiteReport] = (),
         record: Record | None = None,
+        particles: int = 0,
+        chains: int | None = None,
     ) -> None:
         self.samples = tuple(samples)
         self.log_evidence = log_evidence
@@ -97,6 +109,8 @@ class Posterior(Generic[R]):
         self.sites = tuple(sites)
         self.record = record
         self.no_survivors = no_survivors
+        self.particles = particles
+        self.chains = chains
 
     def explain(self) -> str:
         """Return what the run measured at each text site: kernels, masks and checks, their cost, the weights."""
@@ -155,6 +169,23 @@ class Posterior(Generic[R]):
     def expectation(self, f: Callable[[R], Any]) -> Any:
         """Return the posterior mean of f(value); f gives a number or an array."""
         return sum(weight * f(value) for value, weight, _ in self)
+
+    def standard_error(self, f: Callable[[R], Any]) -> Any:
+        """Return the standard error of `expectation(f)`, of the shape of f(value), as the run itself can tell it.
+
+        nan where it cannot; see `inference.precision`.
+        """
+        return standard_error(self, f)
+
+    @property
+    def log_evidence_error(self) -> float:
+        """Standard deviation of the evidence estimate over the evidence, about that of `log_evidence`; see `standard_error`."""
+        return log_evidence_error(self)
+
+    @property
+    def genealogy(self) -> Genealogy:
+        """Who descends from whom, of `SMC`, `Importance` and `TemperedSMC`; see `inference.genealogy`."""
+        return genealogy_of(self)
 
     def sample(self, n: int | None = None, *, seed: int = 0) -> R | list[R]:
         """Draw one value, or a list of n, independently from the weighted samples."""
@@ -232,10 +263,13 @@ class Posterior(Generic[R]):
             "seed": self.seed,
             "log_evidence": _finite_or_none(self.log_evidence),
             "no_survivors": self.no_survivors,
+            "particles": self.particles,
+            "chains": self.chains,
             "samples": [
                 {
                     "value": _jsonable(s.value),
                     "log_weight": s.log_weight,
+                    "place": s.place,
                     "trace": [
                         {"address": asdict(c.address), "outcome": _jsonable(c.outcome)} for c in s.trace
                     ],
@@ -259,6 +293,7 @@ class Posterior(Generic[R]):
                 convert(s["value"]),
                 s["log_weight"],
                 Trace([Choice(Address(**c["address"]), None, c["outcome"]) for c in s["trace"]]),
+                s.get("place", -1),
             )
             for s in data["samples"]
         ]
@@ -283,6 +318,8 @@ class Posterior(Generic[R]):
             data["no_survivors"],
             sites,
             record,
+            data.get("particles", 0),
+            data.get("chains"),
         )
 
     def to_json(self) -> str:
