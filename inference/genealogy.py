@@ -17,21 +17,26 @@ and for an expectation μ̂ = Σ W_i f(x_i) the consistent estimate of its varia
 
 This is theory for **multinomial** resampling, where two children choose their parents independently: each pair of
 particles from different families has then lost the factor (N - 1) / N at each resampling. It stays exact if the
-population decides by its weights when to resample, since the decision is known before the ancestors are drawn, and
-without resampling, where v is the variance of a mean. The other schemes add less noise. For them there is no unbiased
-estimate from one run (two particles that never have children together say nothing of each other), and the factor is left
-out for the resamplings, R = 0: the variance between families as if they were N independent runs (Chan and Lai),
+population decides by its weights when to resample, since that is known before the ancestors are drawn, and without
+resampling, where v is the variance of a mean. The other schemes add less noise. For them there is no unbiased estimate
+from one run (two particles that never have children together say nothing of each other), and the factor is left out for
+the resamplings, R = 0: the variance between families as if they were N independent runs (Chan and Lai),
 
     v = (N Σ_e S_e² - 1) / (N - 1).
+
+It is too large rather than too small where children compete: if E[O_a O_b] <= N² W_a W_b for the numbers of children of
+any two particles, as under "residual", "stratified" and "ssp", then E[Ẑ² v] >= Var(Ẑ), by the same recursion over the
+resamplings that proves the equality above. Nothing of the kind holds for "systematic", whose children may come in
+pairs.
 
 Where all samples are of one family nothing is left to compare: v = 1, which only says that the error is as large as the
 estimate or larger, and there is no standard error. Fixed-lag variants, which sort by later ancestors, suit targets that
 forget their past; a text does not.
 
 References: Chan and Lai (2013), *A general theory of particle filters in hidden Markov models and some applications*;
-Lee and Whiteley (2018), *Variance estimation in the particle filter*; Olsson and Douc (2019), *Numerically stable online
-estimation of variance in particle filters*, for the lag; Du and Guyader (2021), *Variance estimation in adaptive sequential
-Monte Carlo*.
+Lee and Whiteley (2018), *Variance estimation in the particle filter*; Olsson and Douc (2019), *Numerically stable
+online estimation of variance in particle filters*, for the lag; Du and Guyader (2021), *Variance estimation in
+adaptive sequential Monte Carlo*.
 """
 
 from __future__ import annotations
@@ -62,7 +67,7 @@ class Genealogy:
     weights:
         (n,) normalised weights of the samples.
     ancestors:
-        T + 1 arrays (n,): for each sample the place of its ancestor at the start, after the first tick, ..., at the end.
+        T + 1 arrays (n,): the place of each sample's ancestor at the start, after the first tick, ..., at the end.
     resamplings:
         R, how often the population was resampled.
     multinomial:
@@ -111,7 +116,7 @@ class Genealogy:
 
     @property
     def effective(self) -> Floats:
-        """(T + 1,) effective number of distinct ancestors, 1 / Σ S_a², S_a the share of the weight that descends from a."""
+        """(T + 1,) effective number of distinct ancestors, 1 / Σ S_a², S_a the weight that descends from a."""
         return np.array([1.0 / float(np.sum(self._sums(line, self.weights) ** 2)) for line in self.ancestors])
 
     @property
@@ -127,11 +132,11 @@ class Genealogy:
     def evidence_variance(self) -> float:
         """Estimate v of Var(Ẑ) / Z²; its root is about the standard deviation of log Ẑ where it is small.
 
-        It may be negative under multinomial resampling, as unbiased estimates of small variances are. nan for one particle.
+        It may be negative under multinomial resampling, as unbiased estimates of small variances are; nan for N = 1.
         """
         if self.size < 2:
             return math.nan
-        return 1.0 - self._inflation * (1.0 - float(np.sum(self._sums(self.families, self.weights) ** 2)))
+        return 1.0 - self.inflation * (1.0 - float(np.sum(self._sums(self.families, self.weights) ** 2)))
 
     def standard_error(self, values: ArrayLike) -> Floats:
         """Return the standard error of Σ W_i f_i for (n, ...) values f_i; nan where all samples are of one family."""
@@ -144,15 +149,17 @@ class Genealogy:
         if self.distinct[0] < 2:
             return np.full(numbers.shape[1:], math.nan)
         mean = np.tensordot(self.weights, numbers, axes=1)
-        parts = (self.weights.reshape(-1, *[1] * (numbers.ndim - 1)) * (numbers - mean)).reshape(len(numbers), -1)
+        parts = (self.weights.reshape(-1, *[1] * (numbers.ndim - 1)) * (numbers - mean)).reshape(
+            len(numbers), -1
+        )
         sums = np.stack([self._sums(self.families, column) for column in parts.T])
-        variance = self._inflation * np.sum(sums**2, axis=1)
+        variance = self.inflation * np.sum(sums**2, axis=1)
         error: Floats = np.sqrt(variance).reshape(numbers.shape[1:])
         return error
 
     @property
-    def _inflation(self) -> float:
-        """(N / (N - 1))^{R + 1}, or R = 0 where the scheme is not multinomial."""
+    def inflation(self) -> float:
+        """Factor (N / (N - 1))^{R + 1} by which pairs of families are made up for; R = 0 unless it was multinomial."""
         power = self.resamplings + 1 if self.multinomial else 1
         return (self.size / (self.size - 1)) ** power
 

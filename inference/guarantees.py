@@ -49,6 +49,6 @@ def method_name(posterior: Posterior[Any]) -> str:
 
 
 def setting(posterior: Posterior[Any], name: str) -> str | None:
-    """Return a parameter of the posterior's method as it was printed, without quotes; None if it has none of that name."""
+    """Return a parameter of the posterior's method as it was printed, without quotes; None if it has none such."""
     found = re.search(rf"\b{name}=(?:'([^']*)'|([^,()]+))", posterior.method)
     return None if found is None else found[1] or found[2]

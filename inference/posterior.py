@@ -179,7 +179,7 @@ class Posterior(Generic[R]):
 
     @property
     def log_evidence_error(self) -> float:
-        """Standard deviation of the evidence estimate over the evidence, about that of `log_evidence`; see `standard_error`."""
+        """Standard deviation of the evidence estimate over the evidence: about that of `log_evidence`, where small."""
         return log_evidence_error(self)
 
     @property

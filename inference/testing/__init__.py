@@ -19,12 +19,14 @@ from inference.testing.checks import (
 from inference.testing.enum_rng import EnumRng, TooManyPaths, expectation, paths
 from inference.testing.invariance import check_conditional_resampling, check_invariant, flux
 from inference.testing.oracle import measure, target_measure
+from inference.testing.variance import check_evidence_variance
 
 __all__ = [
     "EnumRng",
     "TooManyPaths",
     "assert_probability",
     "check_conditional_resampling",
+    "check_evidence_variance",
     "check_invariant",
     "check_kernel",
     "check_replay",
