@@ -28,7 +28,6 @@ from inference.testing import check_evidence_variance
 from inference.testing.suite import LM, dead_ends, forced, relearned, two_sites, uneven
 from ppl import Categorical, InvalidArgument, factor, program, sample
 
-
 CASES = [
     (two_sites(), 0.7),
     (dead_ends(), 1.0),
