@@ -5,6 +5,7 @@ from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
+from inference.diagnosis import Diagnosis, Finding
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
@@ -46,8 +47,10 @@ __all__ = [
     "BudgetExceeded",
     "Cost",
     "CoveragePoint",
+    "Diagnosis",
     "Enumerate",
     "EvidenceSpread",
+    "Finding",
     "Flag",
     "Genealogy",
     "Importance",

@@ -165,4 +165,6 @@ class Genealogy:
 
     def _sums(self, line: Ints, terms: Any) -> Floats:
         """Return (N,) the sums of (n,) terms over the samples of each ancestor."""
-        return np.bincount(line, weights=terms, minlength=self.size)
+        sums = np.zeros(self.size)
+        np.add.at(sums, line, terms)
+        return sums

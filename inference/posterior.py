@@ -29,6 +29,7 @@ from ppl.trace import Address, Choice, Trace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from inference.diagnosis import Diagnosis
     from inference.html.page import Report
 
 R = TypeVar("R")
@@ -181,6 +182,12 @@ class Posterior(Generic[R]):
     def log_evidence_error(self) -> float:
         """Standard deviation of the evidence estimate over the evidence: about that of `log_evidence`, where small."""
         return log_evidence_error(self)
+
+    def diagnose(self) -> Diagnosis:
+        """Return whether to trust the run, and what to change, in words; the rules are in `inference.diagnose`."""
+        from inference.diagnose import diagnose
+
+        return diagnose(self)
 
     @property
     def genealogy(self) -> Genealogy:

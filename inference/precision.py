@@ -80,8 +80,8 @@ def standard_error(posterior: Posterior[Any], f: Callable[[Any], Any]) -> Any:
     if kind == "population":
         return genealogy_of(posterior).standard_error(values)[()]
     if kind in ("independent", "pooled"):
-        groups, size = _groups(posterior)
-        return Genealogy(size, posterior.weights, (groups,), 0, True).standard_error(values)[()]
+        members, size = groups(posterior)
+        return Genealogy(size, posterior.weights, (members,), 0, True).standard_error(values)[()]
     columns = values.reshape(len(values), -1).T
     if kind != "chain" or len(values) < _SHORTEST * (posterior.chains or 1):
         return np.full(shape, math.nan)[()]
@@ -90,7 +90,7 @@ def standard_error(posterior: Posterior[Any], f: Callable[[Any], Any]) -> Any:
     return np.array(errors).reshape(shape)[()]
 
 
-def _groups(posterior: Posterior[Any]) -> tuple[Ints, int]:
+def groups(posterior: Posterior[Any]) -> tuple[Ints, int]:
     """Return the independent groups of the samples, and how many there are.
 
     The runs of a pool are groups where they have equally many particles; else, as of independent draws, each sample is.

@@ -1,7 +1,7 @@
 """Tails: whether importance weights have a variance that a sample of them can show.
 
-The M largest of S independent weights, less the next one, are fitted by a generalised Pareto law, whose shape k̂ says how
-many moments there are: fewer than 1 / k̂. Above 0.7 a sample of any practical size misses what carries the mass, and
+The M largest of S independent weights, less the next one, are fitted by a generalised Pareto law, whose shape k̂ says
+how many moments there are: fewer than 1 / k̂. Above 0.7 a sample of any practical size misses what carries the mass, and
 estimates of the error from the same sample are as wrong as the estimate. M = min(S / 5, 3 √S); for small S the limit is
 lower, 1 - 1 / log₁₀ S.
 
@@ -36,7 +36,7 @@ def largest_shape(size: int) -> float:
 
 
 def _shape(tail: Floats) -> float:
-    """Return the shape of (M,) increasing positive excesses: the mean of a profile likelihood over a grid, shrunk to 0.5.
+    """Return the shape of (M,) increasing positive excesses: the mean under a profile likelihood, shrunk to 0.5.
 
     With b = -k / σ the likelihood at its best k is M (log(b / k) - k - 1), k(b) = mean of log(1 - b x).
     """

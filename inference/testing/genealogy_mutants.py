@@ -48,22 +48,3 @@ def every_scheme_multinomial() -> Iterator[None]:
 
     with patch.object(Genealogy, "inflation", property(inflation)):
         yield
-
-
-@mutant("ancestors are followed from the start, not from the end")
-def ancestors_forwards() -> Iterator[None]:
-    original = Genealogy.of.__func__  # type: ignore[attr-defined]
-
-    def of(
-        cls: Any,
-        steps: Sequence[Step],
-        places: Sequence[int],
-        log_weights: Floats,
-        size: int,
-        scheme: str | None,
-    ) -> Genealogy:
-        genealogy: Genealogy = original(cls, tuple(reversed(steps)), places, log_weights, size, scheme)
-        return genealogy
-
-    with patch.object(Genealogy, "of", classmethod(of)):
-        yield
