@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FAMILIES, ROUGH = 2.0, 5.0
 """Effective numbers of families below which a finding is severe, and a warning."""
+_IMPROBABLE = -10.0
+"""Nats of log-evidence below which the model is said to find improbable what is asked for."""
 ENOUGH = 10.0
 """Families, or independent draws, that advice aims at: a probability near one half is off by 0.16."""
 
@@ -75,15 +77,16 @@ def _advice(posterior: Posterior[Any], families: float) -> str:
             "what only weighs at the end (a condition, a factor) earlier: as a constraint or a potential of the text "
             "where it can be one; else TemperedSMC"
         )
-    site = min(
-        (s for s in posterior.sites if s.allowed_mass is not None),
-        key=lambda s: s.allowed_mass or 0.0,
-        default=None,
-    )
-    if site is not None and (site.allowed_mass or 0.0) < 0.5:
+    if posterior.log_evidence < _IMPROBABLE and any(site.parts for site in posterior.sites):
         advice.append(
-            f"a prompt that shows the form of the text at {site.address}: there the constraint leaves "
-            f"{site.allowed_mass:.2g} of the model's probability at a token on average"
+            "a prompt that shows the form of the text, or a looser constraint: what is asked for has mass "
+            f"exp({posterior.log_evidence:.0f})"
+        )
+    known = [site for site in posterior.sites if site.weight_variance is not None]
+    if len(known) > 1:
+        worst = max(known, key=lambda site: site.weight_variance or 0.0)
+        advice.append(
+            f"begin at {worst.address}, where weights vary most: {worst.weight_variance:.2g} per tick"
         )
     return "; ".join(advice)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
@@ -261,6 +261,27 @@ class Posterior(Generic[R]):
         from inference.plots import overview
 
         return overview(self)
+
+    def to_arviz(self, fields: Mapping[str, Callable[[R], Any]] | None = None, *, seed: int = 0) -> Any:
+        """Return the samples as ArviZ has them: an `InferenceData`, or a `DataTree` of ArviZ 1.x.
+
+        Parameters
+        ----------
+        fields:
+            By name, functions from a value to a number or an array. None: the value, or its fields, that are numbers.
+        seed:
+            Of the resampling of weighted samples, see `inference.exchange`; states of chains are (chains, draws).
+
+        Raises
+        ------
+        MissingDependency
+            If ArviZ is not installed.
+        InvalidArgument
+            If there are no numbers.
+        """
+        from inference.exchange import to_arviz
+
+        return to_arviz(self, fields, seed=seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but targets and parsers as plain JSON values; see `from_dict`."""
