@@ -40,6 +40,8 @@ def _measures(posterior: Posterior[Any], kind: Guarantee) -> str:
     best, share = posterior.top(1)[0]
     counts = f"{len(posterior)} samples, {len(posterior.ranked_groups())} distinct"
     evidence = f"log evidence {posterior.log_evidence:.4g}{_error(log_evidence_error(posterior))}"
+    if kind == "population" and posterior.particles > 1 and posterior.genealogy.distinct[0] == 1:
+        evidence += " or more"
     deviation = standard_error(posterior, lambda value: float(value == best))
     shown = repr(best) if len(repr(best)) <= 40 else f"{repr(best)[:39]}…"
     probable = f"P({shown}) = {share:.3g}{_error(float(deviation))}"
