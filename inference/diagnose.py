@@ -21,7 +21,7 @@ from inference.diagnose_chain import chain_findings
 from inference.diagnose_population import ENOUGH, FAMILIES, ROUGH, population_findings
 from inference.diagnosis import Diagnosis, Finding, Severity
 from inference.guarantees import Guarantee, guarantee, method_name, setting
-from inference.precision import groups, log_evidence_error, standard_error
+from inference.precision import error_of_mean, groups, log_evidence_error
 
 if TYPE_CHECKING:
     from inference.posterior import Posterior
@@ -37,14 +37,16 @@ def diagnose(posterior: Posterior[Any]) -> Diagnosis:
 
 def _measures(posterior: Posterior[Any], kind: Guarantee) -> str:
     """Return evidence and best value with their errors, where they can be told."""
-    best, share = posterior.top(1)[0]
-    counts = f"{len(posterior)} samples, {len(posterior.ranked_groups())} distinct"
+    values = posterior.ranked_groups()
+    best, members, share = values[0]
+    is_best = np.zeros(len(posterior))
+    is_best[members] = 1.0
+    counts = f"{len(posterior)} samples, {len(values)} distinct"
     evidence = f"log evidence {posterior.log_evidence:.4g}{_error(log_evidence_error(posterior))}"
     if kind == "population" and posterior.particles > 1 and posterior.genealogy.distinct[0] == 1:
         evidence += " or more"
-    deviation = standard_error(posterior, lambda value: float(value == best))
     shown = repr(best) if len(repr(best)) <= 40 else f"{repr(best)[:39]}…"
-    probable = f"P({shown}) = {share:.3g}{_error(float(deviation))}"
+    probable = f"P({shown}) = {share:.3g}{_error(float(error_of_mean(posterior, is_best)))}"
     return "; ".join([counts, *([] if kind == "heuristic" else [evidence]), probable])
 
 

@@ -75,9 +75,14 @@ def _moves(posterior: Posterior[Any]) -> str:
 def _projections(posterior: Posterior[Any]) -> list[Floats]:
     """Return numbers of the samples that vary: the values or their lengths, and whether they are the best ones."""
     values = [sample.value for sample in posterior.samples]
-    columns = [[float(value == best) for value in values] for best, _ in posterior.top(3)]
+    columns = [[float(i in members) for i in range(len(values))] for members in _best(posterior)]
     if all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         columns.append([float(value) for value in values])
     else:
         columns.append([float(len(str(value))) for value in values])
     return [np.array(column) for column in columns if len(set(column)) > 1]
+
+
+def _best(posterior: Posterior[Any]) -> list[set[int]]:
+    """Return which samples have each of the three most probable values."""
+    return [set(members) for _, members, _ in posterior.ranked_groups()[:3]]

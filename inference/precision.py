@@ -73,7 +73,11 @@ def log_evidence_error(posterior: Posterior[Any]) -> float:
 
 def standard_error(posterior: Posterior[Any], f: Callable[[Any], Any]) -> Any:
     """Return the standard error of `posterior.expectation(f)`, of the shape of f(value)."""
-    values = np.array([f(sample.value) for sample in posterior._alive()], dtype=np.float64)
+    return error_of_mean(posterior, np.array([f(s.value) for s in posterior._alive()], dtype=np.float64))
+
+
+def error_of_mean(posterior: Posterior[Any], values: Floats) -> Any:
+    """Return the standard error of the weighted mean of (n, ...) numbers, one for each sample."""
     kind, shape = guarantee(posterior), values.shape[1:]
     if kind == "exact":
         return np.zeros(shape)[()]

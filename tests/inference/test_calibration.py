@@ -73,7 +73,7 @@ def test_a_seeded_bug_is_found(pairs):
 def test_the_prior_is_told_from_the_posterior_by_the_likelihood_alone(pairs):
     found = calibration(pairs, unseen, NUMBERS, SMC(16), draws=9)
     assert found.p_value("length") > 1e-3
-    assert found.p_value("likelihood") < 1e-6
+    assert found.p_value("likelihood") < 1e-4
 
 
 def test_chains_are_thinned(pairs):
