@@ -41,12 +41,13 @@ def _measures(posterior: Posterior[Any], kind: Guarantee) -> str:
     best, members, share = values[0]
     is_best = np.zeros(len(posterior))
     is_best[members] = 1.0
+    deviation = float(error_of_mean(posterior, is_best))
     counts = f"{len(posterior)} samples, {len(values)} distinct"
     evidence = f"log evidence {posterior.log_evidence:.4g}{_error(log_evidence_error(posterior))}"
-    if kind == "population" and posterior.particles > 1 and posterior.genealogy.distinct[0] == 1:
-        evidence += " or more"
+    if kind == "population" and posterior.particles > 1 and posterior.genealogy.effective[0] < FAMILIES:
+        evidence, deviation = f"{evidence} or more", math.nan  # between one family and hardly any others
     shown = repr(best) if len(repr(best)) <= 40 else f"{repr(best)[:39]}…"
-    probable = f"P({shown}) = {share:.3g}{_error(float(error_of_mean(posterior, is_best)))}"
+    probable = f"P({shown}) = {share:.3g}{_error(deviation)}"
     return "; ".join([counts, *([] if kind == "heuristic" else [evidence]), probable])
 
 
@@ -169,7 +170,7 @@ def _sites(posterior: Posterior[Any]) -> list[Finding]:
             what = f"{site.address}: {site.forced} of {site.ended} texts ended because they had max_tokens tokens"
             advice = "if that is not meant, raise max_tokens, or end texts by stop= or the constraint"
             found.append(Finding("note", what, site.forced / site.ended, advice))
-        if site.acceptance is not None and site.acceptance < 0.01:
+        if site.acceptance is not None and site.acceptance < 0.02:
             what = f"{site.address}: {site.acceptance:.2g} of the tokens that were checked passed"
             advice = "a constraint with a mask that holds the checked one, such as a Regex, beside it"
             found.append(Finding("note", what, site.acceptance, advice))

@@ -2,15 +2,14 @@
 
 | | severe | warning |
 | --- | --- | --- |
-| R̂, rank-normalised | above 1.2 | above 1.05 |
+| R̂, rank-normalised | above 1.2 | above 1.1 |
 | effective states, in all | below 10 | below 50 |
 | share of the sweeps that moved | below 1 of 50 | below 1 of 10 |
 
 They are taken of numbers of the values: the values themselves or the lengths of their texts, and whether they are one
 of the three most probable ones; the worst counts. Vehtari and others ask for R̂ below 1.01 and for 50 effective
-states of each half of each chain, for chains that are cheap. A sweep costs a text here, so chains are short, and R̂
-of n independent draws is off by 1 / n or so: 1.05 is what hundreds of sweeps can show, and 1.2 is the limit of Gelman
-and Rubin.
+states of each half of each chain, for chains that are cheap. A sweep costs a text here, so chains are short, and the
+R̂ of a hundred sweeps often is 1.05 by chance: the limits are the older ones of Gelman and Rubin.
 
 References: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), *Rank-normalization, folding, and localization: an
 improved R̂ for assessing convergence of MCMC*; Gelman and Rubin (1992), *Inference from iterative simulation using
@@ -50,7 +49,7 @@ def chain_findings(posterior: Posterior[Any]) -> list[Finding]:
     numbers = [column.reshape(chains, length) for column in _projections(posterior)]
     rhat = max((rank_rhat(draws) for draws in numbers), default=math.nan)
     worth = min((chain_ess(draws) for draws in numbers), default=math.nan)
-    if rhat > 1.05:
+    if rhat > 1.1:
         severity = "severe" if rhat > 1.2 else "warning"
         what = f"chains, or parts of them, disagree: R̂ {rhat:.2f}"
         found.append(Finding(severity, what, rhat, "more sweeps, and a burn_in that leaves out the first"))

@@ -184,7 +184,7 @@ def test_checks_in_vain():
         return sample(lm("", max_tokens=1) & Regex("7").by_check())
 
     (finding,) = [f for f in findings(infer(checked(), Importance(8), seed=0)) if "checked passed" in f.what]
-    assert finding.number < 0.01
+    assert finding.number < 0.02
     assert "mask" in finding.advice
 
 
