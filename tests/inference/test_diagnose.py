@@ -87,7 +87,7 @@ GOOD = [
     (easy(), AdaptiveRejection(32)),
     (uneven(), Enumerate()),
     (late(0.1), Until(SMC(32), runs=6)),
-    (easy(), SuffixMCMC(chains=4, sweeps=100)),
+    (easy(), SuffixMCMC(chains=4, sweeps=300)),
     (uneven(), ParticleGibbs(particles=8, sweeps=150)),
 ]
 
