@@ -1,15 +1,17 @@
 """The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
 
-from inference.convergence import chain_ess, split_rhat
+from inference.convergence import autocorrelation, chain_ess, rank_rhat, split_rhat
 from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
+from inference.diagnosis import Diagnosis, Finding
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
 from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
 from inference.estimators import AWRS
+from inference.genealogy import Genealogy
 from inference.infer import infer
 from inference.many import infer_many, program_seed
 from inference.methods import (
@@ -32,6 +34,7 @@ from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
+from inference.spread import EvidenceSpread, evidence_spread
 from inference.voting import Ranked, Vote
 
 __all__ = [
@@ -44,8 +47,12 @@ __all__ = [
     "BudgetExceeded",
     "Cost",
     "CoveragePoint",
+    "Diagnosis",
     "Enumerate",
+    "EvidenceSpread",
+    "Finding",
     "Flag",
+    "Genealogy",
     "Importance",
     "LocallyConstrained",
     "Method",
@@ -71,14 +78,17 @@ __all__ = [
     "Verifier",
     "Vote",
     "Weighted",
+    "autocorrelation",
     "chain_ess",
     "classifier",
     "coverage",
+    "evidence_spread",
     "infer",
     "infer_many",
     "load",
     "load_mdm",
     "pass_at_k",
     "program_seed",
+    "rank_rhat",
     "split_rhat",
 ]

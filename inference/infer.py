@@ -95,10 +95,10 @@ def posterior_of(
     evaluated = usage.prompt_tokens + usage.tokens
     cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted)
     model.measured = {site.address: site.lines() for site in sites}
-    pairs = zip(result.particles, result.log_weights.tolist(), strict=True)
-    kept = [(particle, w) for particle, w in pairs if particle.finished and w > -np.inf]
+    pairs = enumerate(zip(result.particles, result.log_weights.tolist(), strict=True))
+    kept = [(particle, w, i) for i, (particle, w) in pairs if particle.finished and w > -np.inf]
     return Posterior(
-        samples=[Sample(particle.value, w, particle.trace) for particle, w in kept],
+        samples=[Sample(particle.value, w, particle.trace, place) for particle, w, place in kept],
         log_evidence=result.log_evidence,
         method=repr(method),
         seed=seed,
@@ -106,7 +106,9 @@ def posterior_of(
         cost=cost,
         sites=sites,
         no_survivors=None if result.last_death is None else str(result.last_death),
-        record=runtime.recorder.record([particle for particle, _ in kept]),
+        record=runtime.recorder.record([particle for particle, _, _ in kept]),
+        particles=len(result.particles),
+        chains=result.chains,
     )
 
 

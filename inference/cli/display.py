@@ -18,6 +18,7 @@ from typing_extensions import override
 from inference.cli.results import Outcome
 
 if TYPE_CHECKING:
+    from inference import Posterior
     from ppl.compiler.explain import Explanation
 
 
@@ -44,8 +45,8 @@ def as_text(value: Any) -> Text:
     return Text(printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
 
 
-def show_outcome(console: Console, outcome: Outcome, *, heading: bool) -> None:
-    """Print an outcome, under what was asked if `heading`."""
+def show_outcome(console: Console, outcome: Outcome, *, heading: bool, diagnose: bool = False) -> None:
+    """Print an outcome, under what was asked if `heading`; with the whole diagnosis, or what is severe of it."""
     posterior = outcome.posterior
     if heading:
         asked = printable(f"{outcome.row.line}. {' '.join(outcome.title.split())}")
@@ -63,9 +64,19 @@ def show_outcome(console: Console, outcome: Outcome, *, heading: bool) -> None:
             f"ESS {posterior.ess:.1f} of {len(posterior)} samples",
             soft_wrap=True,
         )
+    _show_diagnosis(console, posterior, whole=diagnose)
     console.print(f"{posterior.method}, seed {posterior.seed}: {posterior.cost}", style="dim", soft_wrap=True)
     if heading:
         console.print()
+
+
+def _show_diagnosis(console: Console, posterior: Posterior[Any], *, whole: bool) -> None:
+    diagnosis = posterior.diagnose()
+    if whole:
+        console.print(Text(printable(str(diagnosis))), soft_wrap=True)
+    elif diagnosis.severe and posterior.samples:  # of a run without survivors the reason is there already
+        what = printable(diagnosis.severe[0].what)
+        console.print(Text(f"{diagnosis.verdict}: {what} (--diagnose tells what to do)"), soft_wrap=True)
 
 
 def _cell(value: Mapping[str, Any]) -> RenderableType:

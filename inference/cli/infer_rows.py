@@ -54,7 +54,7 @@ def infer_rows(command: str, task: Task, rows: Iterable[Row], options: Inference
                 if file is not None:
                     file.write(line)
                 if not options.as_json:
-                    show_outcome(console, outcome, heading=many)
+                    show_outcome(console, outcome, heading=many, diagnose=options.diagnose)
             else:
                 tally["known"] += 1
             if options.as_json:

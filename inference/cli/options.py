@@ -83,6 +83,9 @@ class Inference(ModelChoice):
     seed: Annotated[
         int, typer.Option(min=0, help="All randomness follows from it; the same for each row.")
     ] = 0
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Say whether to trust each result, and what to change.")
+    ] = False
     top: Annotated[int, typer.Option(min=1, help="How many values, the most probable first.")] = 5
     as_json: AsJson = False
     out: Annotated[

@@ -37,6 +37,7 @@ def data(posterior: Posterior[Any]) -> dict[str, Any]:
         "samples": len(posterior),
         "cost": str(posterior.cost),
         "noSurvivors": None if posterior.no_survivors is None else _cut(posterior.no_survivors),
+        "diagnosis": _diagnosis(posterior),
         "values": [[_cut(repr(value)), _number(p)] for value, p in values[:_VALUES]],
         "moreValues": max(len(values) - _VALUES, 0),
         "steps": {
@@ -50,6 +51,18 @@ def data(posterior: Posterior[Any]) -> dict[str, Any]:
             for s in posterior.sites
         ],
         "record": None if record is None else _record(posterior, record),
+    }
+
+
+def _diagnosis(posterior: Posterior[Any]) -> dict[str, Any] | None:
+    """Return what speaks against the run; None if nothing does, or nobody survived, which the page says anyway."""
+    diagnosis = posterior.diagnose()
+    if diagnosis.trusted or not posterior.samples:
+        return None
+    findings = [finding for finding in diagnosis.findings if finding.severity != "note"]
+    return {
+        "verdict": diagnosis.verdict,
+        "findings": [[f.severity, _cut(f.what), _cut(f.advice)] for f in findings],
     }
 
 

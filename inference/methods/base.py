@@ -37,6 +37,8 @@ class Result:
         Tokens drawn.
     last_death:
         The most recent death, or another reason, to tell why nobody survived.
+    chains:
+        How many Markov chains the particles are the states of, in this order; None if of none.
     """
 
     particles: Sequence[Particle]
@@ -45,6 +47,7 @@ class Result:
     steps: Sequence[Step]
     drawn: int
     last_death: Death | str | None
+    chains: int | None = None
 
 
 class Method(ABC):

@@ -104,7 +104,8 @@ class Chain(Method):
                 break
             state = self.sweep(state.runs, model, rng, runtime)
         particles = [particle for chain in zip(*kept, strict=True) for particle in chain]
-        return Result(particles, np.zeros(len(particles)), log_evidence, steps, drawn, last_death)
+        chains = len(kept[0]) if kept else 1
+        return Result(particles, np.zeros(len(particles)), log_evidence, steps, drawn, last_death, chains)
 
     def _require_sweeps(self) -> None:
         require_positive("sweeps", self.sweeps)

@@ -34,6 +34,7 @@ from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
+from inference.testing.variance import check_evidence_variance
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
@@ -219,6 +220,8 @@ def run_suite() -> None:
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
     check_together([*MODELS, *MODELS], SMC(3))
+    check_evidence_variance(uneven(), SMC(2, 1.0, "multinomial"))
+    check_evidence_variance(uneven(), SMC(2, 1.0, "ssp"))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):
