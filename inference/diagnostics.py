@@ -23,7 +23,8 @@ class Step:
     ancestors:
         The resampled ancestors, or None if the tick did not resample.
     moved:
-        Of a sweep of a Markov chain: the share of the chains that moved. None for a start, and where there is no chain.
+        Of a sweep of a Markov chain: the share of the chains that moved; of a tick that resampled and moved its runs: the
+        share of these. None for a start, and where nothing is moved.
     """
 
     tick: int
