@@ -296,7 +296,7 @@ class Posterior(Generic[R]):
 
     def _worth(self) -> str:
         """Return how many samples there are and what they are worth, as far as it can be told."""
-        moved = [step.moved for step in self.steps if step.moved is not None and not step.resampled]
+        moved = [step.moved for step in self.steps if step.moved is not None]
         if moved:
             return f"{len(self)} states of Markov chains that moved in {np.mean(moved):.0%} of the sweeps"
         return f"ESS {self.ess:.1f} of {len(self)} samples"

@@ -1,21 +1,27 @@
 """Rejuvenation: runs that are still being written are moved, each by itself, without leaving the law that they have.
 
-After t ticks a population stands for γ_t(y) = q_t(y) w_t(y): a partial run y is a sequence of draws, values of finite
-sites and tokens with the random weights that come with them, q_t(y) the probability by which the kernels draw it, and
-w_t(y) all that it has earned, the weight of its next token that is known before the draw included. A cut c is drawn
-from κ(c | y), uniform on the last L draws of y (all of them, where there are fewer, T_y), the draws before it are kept,
-and the program is run on from there *to the same tick*, not to its end: y'. It takes the place of y with probability
+After t ticks a live run y is a sequence of draws, values of finite sites and t tokens, with the random weights that come
+with them. It has been drawn with probability q_t(y) by the program's kernels and has earned w_t(y), the weight of its
+next token that is known before the draw included. A cut c is drawn from κ(c | y), uniform on the last L of the T_y draws
+of y (on all, where there are fewer), the draws before it are kept, and the program is run on from there *to the same
+tick*, not to its end: y'. It takes the place of y, if it is live, with probability
 
     min(1, w_t(y') κ(c | y') / (w_t(y) κ(c | y))),        κ(c | y) = 1[T_y - L <= c < T_y] / min(L, T_y),
 
-since what q gives to the two endings cancels against q in γ_t. So γ_t stays as it is. T_y differs between runs of one
-tick, for a program draws finite values between its tokens, and a run that has finished draws no more. It may have any
-other ending up to the tick; one that dies is rejected.
+since what q gives to the two endings cancels against q in the target γ_t(y) = q_t(y) w_t(y) 1[y is live], which this
+leaves as it is. T_y differs between the runs of one tick, for finite values are drawn between tokens.
+
+**When.** That γ_t K = γ_t makes (1/N) Σ w_i f(y'_i) as unbiased as (1/N) Σ w_i f(y_i) is. It does not if runs are moved
+*because of what the population is like*: those populations that are resampled, say, do not have the law γ_t, and K takes
+them elsewhere. So runs are moved in ticks that are fixed beforehand, whether or not they were resampled. How many ticks
+there are depends on the population as well, which ends when all have finished; therefore K neither moves a run that has
+finished nor lets a live one become such a run.
 
 A run that has moved brings the proposal of its next token along.
 
 References: Gilks and Berzuini (2001), *Following a moving target: Monte Carlo inference for dynamic Bayesian models*;
-Chopin (2002), *A sequential particle filter method for static models*.
+Chopin (2002), *A sequential particle filter method for static models*. There moves follow a resampling that the weights
+call for, which is consistent.
 """
 
 from __future__ import annotations
@@ -27,7 +33,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from inference.methods.chain import accepted
@@ -38,71 +43,81 @@ from ppl.rng import Rng
 
 
 class Rejuvenated(PathStorage):
-    """A population whose runs are moved after each resampling.
+    """A population whose live runs are moved in fixed ticks, after the resampling if there is one.
 
     Parameters
     ----------
+    every:
+        They are moved in every so manieth tick.
     moves:
-        How often each run is moved.
+        How often each is moved then.
     lag:
         L, the number of draws that a cut may be among; None: all.
 
     Attributes
     ----------
     shares:
-        For each resampling the share of the runs that moved at least once.
+        For the ticks that moved runs, from 0, the share of the proposals that were accepted.
     """
 
     def __init__(
-        self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, moves: int = 1, lag: int | None = None
+        self,
+        model: Model[Any],
+        size: int,
+        rng: Rng,
+        runtime: Runtime,
+        *,
+        every: int = 1,
+        moves: int = 1,
+        lag: int | None = None,
     ) -> None:
         super().__init__(model, size, rng, runtime)
-        self.shares: list[float] = []
-        self._model, self._moves, self._lag = model, moves, lag
-        self._tick = 0
+        self.shares: dict[int, float] = {}
+        self._model, self._every, self._moves, self._lag = model, every, moves, lag
+        self._tick = 0  # tokens that live runs have drawn
         self._open = ExitStack()
         self._elsewhere = self._open.enter_context(runtime.apart())
 
     @override
     def draw(self) -> None:
+        if live := len(self.live):
+            if (self._tick + 1) % self._every == 0:
+                moved = sum(self.move() for _ in range(self._moves))
+                self.shares[self._tick] = moved / (self._moves * live)
         super().draw()
         self._tick += 1
-
-    @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        super().select(ancestors)
-        moved = set[int]()
-        for _ in range(self._moves):
-            moved.update(self.move())
-        self.shares.append(len(moved) / len(self.particles))
 
     @override
     def close(self) -> None:
         super().close()
         self._open.close()
 
-    def move(self) -> list[int]:
-        """Propose another ending of what it has written to each run; return those that took it."""
-        paths = [path_of(self, i) for i in range(len(self.particles))]
-        going = [i for i, path in enumerate(paths) if path]
-        cuts = [self._cut(len(paths[i])) for i in going]
-        moments = [paths[i][cut] for i, cut in zip(going, cuts, strict=True)]
-        lefts = [self._tick - _ticks(paths[i][:cut]) for i, cut in zip(going, cuts, strict=True)]
+    def move(self) -> int:
+        """Propose another ending of what it has written to each live run; return how many took it."""
+        paths = {i: path for i in self.live if (path := path_to(self.moments[i]))}
+        cuts = {i: self._cut(len(path)) for i, path in paths.items()}
+        lefts = [self._tick - _ticks(path[: cuts[i]]) for i, path in paths.items()]
+        moments = [path[cuts[i]] for i, path in paths.items()]
         endings = Endings(self._model, self.rng, self._elsewhere, moments, lefts)
         moved: dict[int, int] = {}
         try:
             endings.run()
-            for k, (i, cut) in enumerate(zip(going, cuts, strict=True)):
-                ratio = endings.earned(k) - self.earned(i)
-                ratio += self._log_cut(cut, len(path_of(endings, k))) - self._log_cut(cut, len(paths[i]))
-                if endings.particles[k].death is None and accepted(ratio, self.rng):
+            for k, (i, path) in enumerate(paths.items()):
+                if accepted(self._log_ratio(i, path, cuts[i], endings, k), self.rng):
                     self._take_over(i, endings, k)
                     moved[k] = i
         finally:
             endings.close()
         self._take_proposals(endings, moved)
         self.drawn += endings.drawn
-        return list(moved.values())
+        return len(moved)
+
+    def _log_ratio(self, i: int, path: Sequence[Moment], cut: int, endings: Endings, k: int) -> float:
+        """Return the log of the ratio of target over proposal, forward and backward cuts included."""
+        if not endings.particles[k].live:
+            return -math.inf
+        backward = self._log_cut(cut, len(path_to(endings.moments[k])))
+        return endings.earned(k) - self.earned(i) + backward - self._log_cut(cut, len(path))
 
     def _cut(self, draws: int) -> int:
         """Draw a cut of a path of so many draws."""
@@ -132,7 +147,7 @@ class Rejuvenated(PathStorage):
 
 
 class Endings(PathStorage):
-    """Runs that go on from moments of others for given numbers of ticks, and wait before the next one."""
+    """Runs that go on from moments of others for given numbers of ticks, and wait before the next token."""
 
     def __init__(
         self, model: Model[Any], rng: Rng, runtime: Runtime, moments: Sequence[Moment], ticks: Sequence[int]
@@ -160,15 +175,13 @@ class Endings(PathStorage):
         return [i for i in live if self._left[i] == most]
 
 
-def path_of(population: PathStorage, i: int) -> list[Moment]:
-    """Return the moments before the draws that run i has made; it waits before its next one, or has finished."""
-    moment = population.moments[i]
-    if population.particles[i].live and moment is not None:
-        moment = moment.parent
+def path_to(moment: Moment | None) -> list[Moment]:
+    """Return the moments before `moment`, in order: one for each draw that the run has made by then."""
     path = list[Moment]()
     while moment is not None:
-        path.append(moment)
         moment = moment.parent
+        if moment is not None:
+            path.append(moment)
     return path[::-1]
 
 

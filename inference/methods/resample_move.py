@@ -1,23 +1,23 @@
-"""Resample-move SMC: after each resampling the runs are moved, so that copies part before the point where they are.
+"""Resample-move SMC: copies that resampling has made part again, also in what they had written by then.
 
-Resampling gives many runs one past. A Markov kernel that leaves the current intermediate target as it is
-(`inference.rejuvenation`) draws a part of each run's past anew and accepts or rejects. Since the copies have the law of
-that target, so have the moved runs: weights, evidence and expectations are those of SMC, with the same unbiasedness.
+Resampling gives many runs one past. In every so manieth tick a Markov kernel that leaves the current intermediate target
+as it is draws a part of the past of each live run anew, and accepts or rejects (`inference.rejuvenation`, which says why
+the ticks must be fixed beforehand). The moved runs have the law that they had, so that weights, evidence and
+expectations are those of SMC, and as unbiased.
 
-What it costs: a move writes a new ending from a cut up to the present, half of the text on average, for all runs in one
-batch. With `lag=L` it is at most L tokens, and what is older than that stays.
+What it costs: a move writes at most `lag` tokens of each run anew, all runs in one batch; with `every` as large as that
+half a token for each token that is kept.
 
 References: Gilks and Berzuini (2001), *Following a moving target: Monte Carlo inference for dynamic Bayesian models*;
-Chopin (2002), *A sequential particle filter method for static models*; moves as in Goodman et al. (2008), *Church*.
+Chopin (2002), *A sequential particle filter method for static models*; for the moves Goodman, Mansinghka, Roy, Bonawitz
+and Tenenbaum (2008), *Church: a language for generative models*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.smc import SMC
 from inference.progress import Progress
@@ -32,33 +32,39 @@ from ppl.rng import Rng
 
 @dataclass(frozen=True)
 class ResampleMoveSMC(Method):
-    """Sequential Monte Carlo with N particles, and Metropolis-Hastings moves after each resampling.
+    """Sequential Monte Carlo with N particles, whose live runs are moved by Metropolis-Hastings on the way.
 
     Parameters
     ----------
     particles:
         N, at least 1.
+    every:
+        Runs are moved in every so manieth tick, after its resampling if there is one.
     moves:
-        How often each run is moved after a resampling, at least 1.
+        How often each run is moved then, at least 1.
     lag:
-        Moves draw at most so many of the last draws (tokens and finite values) anew; None: all that there are.
+        A move draws at most so many of the last draws (tokens and finite values) anew; None: any number of them, half of
+        the text on average.
     ess_threshold, resampling:
         As of `SMC`.
 
     Notes
     -----
-    Sites keep their masks and checks as they begin, and there are no drafts: a move has to draw by the law that the
-    run was drawn by, up to the same tick. `Step.moved` is the share of the runs that a resampling moved.
+    Sites keep the masks and checks that they begin with, and there are no drafts: a move has to draw by the law that the
+    run was drawn by, up to the same tick. `Step.rejuvenated` is the share of the moves that were accepted. After the last
+    token nothing is moved: weights that come with it, of a condition on the whole text, say, are as uneven as in SMC.
     """
 
     particles: int = 16
+    every: int = 16
     moves: int = 1
-    lag: int | None = None
+    lag: int | None = 16
     ess_threshold: float = 0.5
     resampling: Scheme = "systematic"
 
     def __post_init__(self) -> None:
-        require_positive("moves", self.moves)
+        for name in ("every", "moves"):
+            require_positive(name, getattr(self, name))
         if self.lag is not None:
             require_positive("lag", self.lag)
         self._smc()
@@ -77,15 +83,13 @@ class ResampleMoveSMC(Method):
                 hint="leave it out; SMC can be recorded",
             )
         runtime.drafts, runtime.adaptive = None, False
-        population = Rejuvenated(model, self.particles, rng, runtime, self.moves, self.lag)
+        population = Rejuvenated(
+            model, self.particles, rng, runtime, every=self.every, moves=self.moves, lag=self.lag
+        )
         result = self._smc().advance(population, progress)
-        shares = iter(population.shares)
-        return replace(result, steps=[_with_share(step, shares) for step in result.steps])
+        shares = population.shares
+        steps = [replace(step, rejuvenated=shares.get(tick)) for tick, step in enumerate(result.steps)]
+        return replace(result, steps=steps)
 
     def _smc(self) -> SMC:
         return SMC(self.particles, self.ess_threshold, self.resampling)
-
-
-def _with_share(step: Step, shares: Iterator[float]) -> Step:
-    """Return a step with the share of the runs that moved, if it resampled."""
-    return replace(step, moved=next(shares)) if step.resampled else step

@@ -54,7 +54,7 @@ def check_rejuvenation(
                     population.propose()
                     population.draw()
                 population.propose()
-                if population.particles[0].death is not None:
+                if not population.particles[0].live:
                     return {}
                 before = _key(population.particles[0])
                 population.move()

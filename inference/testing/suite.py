@@ -26,6 +26,7 @@ from inference.methods import (
     ParticleGibbs,
     ParticleIndependentMH,
     Rejection,
+    ResampleMoveSMC,
     SuffixMCMC,
     TemperedSMC,
     Until,
@@ -34,6 +35,7 @@ from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
+from inference.testing.rejuvenation import check_rejuvenation
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
@@ -167,6 +169,16 @@ def tossed() -> str:
     return coin
 
 
+@program
+def interleaved() -> str:
+    """Runs that have drawn unequal numbers of values by the same tick."""
+    text: str = sample(LM("i", max_tokens=1) & Regex("[ab]"))
+    if text == "a":
+        text += sample(Categorical(["x", "y"], [1, 3]))
+        factor(0.6 if text == "ax" else -0.4)
+    return text + sample(LM(text[-1], max_tokens=1) & Regex("a?"))
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -193,6 +205,15 @@ def run_chains() -> None:
     check_unbiased(filled(), gibbs)
     for scheme in CONDITIONAL_SCHEMES:
         check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))
+
+
+def run_moves() -> None:
+    """Check that moves on the way leave intermediate targets invariant, and resample-move SMC unbiased."""
+    for ticks, lag in ((1, None), (2, None), (2, 2)):
+        check_rejuvenation(interleaved(), ticks, lag=lag)
+    check_rejuvenation(uneven(), 1)
+    check_rejuvenation(uneven(), 2, lag=2)
+    check_unbiased(dead_ends(), ResampleMoveSMC(2, every=2, lag=1, ess_threshold=1.0))
 
 
 def run_suite() -> None:
@@ -226,3 +247,4 @@ def run_suite() -> None:
         check_unbiased(model, Importance(1))
         check_unbiased(model, SMC(2, 1.0))
     run_chains()
+    run_moves()
