@@ -1,18 +1,18 @@
 """Rejuvenation: runs that are still being written are moved, each by itself, without leaving the law that they have.
 
-After t ticks a live run y is a sequence of draws, values of finite sites and t tokens, with the random weights that come
-with them. It has been drawn with probability q_t(y) by the program's kernels and has earned w_t(y), the weight of its
-next token that is known before the draw included. A cut c is drawn from κ(c | y), uniform on the last L of the T_y draws
-of y (on all, where there are fewer), the draws before it are kept, and the program is run on from there *to the same
-tick*, not to its end: y'. It takes the place of y, if it is live, with probability
+After t ticks a live run y is a sequence of draws, values of finite sites and t tokens, with the random weights that
+come with them. It has been drawn with probability q_t(y) by the program's kernels and has earned w_t(y), the weight of
+its next token that is known before the draw included. A cut c is drawn from κ(c | y), uniform on the last L of the T_y
+draws of y (on all, where there are fewer), the draws before it are kept, and the program is run on from there *to the
+same tick*, not to its end: y'. It takes the place of y, if it is live, with probability
 
     min(1, w_t(y') κ(c | y') / (w_t(y) κ(c | y))),        κ(c | y) = 1[T_y - L <= c < T_y] / min(L, T_y),
 
 since what q gives to the two endings cancels against q in the target γ_t(y) = q_t(y) w_t(y) 1[y is live], which this
 leaves as it is. T_y differs between the runs of one tick, for finite values are drawn between tokens.
 
-**When.** That γ_t K = γ_t makes (1/N) Σ w_i f(y'_i) as unbiased as (1/N) Σ w_i f(y_i) is. It does not if runs are moved
-*because of what the population is like*: those populations that are resampled, say, do not have the law γ_t, and K takes
+**When.** Because γ_t K = γ_t, (1/N) Σ w_i f(y'_i) is as unbiased as (1/N) Σ w_i f(y_i). It is not if runs are moved
+*because of what the population is like*: the populations that are resampled, say, do not have the law γ_t, and K takes
 them elsewhere. So runs are moved in ticks that are fixed beforehand, whether or not they were resampled. How many ticks
 there are depends on the population as well, which ends when all have finished; therefore K neither moves a run that has
 finished nor lets a live one become such a run.
@@ -48,7 +48,7 @@ class Rejuvenated(PathStorage):
     Parameters
     ----------
     every:
-        They are moved in every so manieth tick.
+        They are moved in every `every`-th tick.
     moves:
         How often each is moved then.
     lag:
@@ -80,10 +80,9 @@ class Rejuvenated(PathStorage):
 
     @override
     def draw(self) -> None:
-        if live := len(self.live):
-            if (self._tick + 1) % self._every == 0:
-                moved = sum(self.move() for _ in range(self._moves))
-                self.shares[self._tick] = moved / (self._moves * live)
+        if (live := len(self.live)) and (self._tick + 1) % self._every == 0:
+            moved = sum(self.move() for _ in range(self._moves))
+            self.shares[self._tick] = moved / (self._moves * live)
         super().draw()
         self._tick += 1
 
@@ -101,7 +100,7 @@ class Rejuvenated(PathStorage):
         endings = Endings(self._model, self.rng, self._elsewhere, moments, lefts)
         moved: dict[int, int] = {}
         try:
-            endings.run()
+            endings.write()
             for k, (i, path) in enumerate(paths.items()):
                 if accepted(self._log_ratio(i, path, cuts[i], endings, k), self.rng):
                     self._take_over(i, endings, k)
@@ -155,7 +154,7 @@ class Endings(PathStorage):
         super().__init__(model, len(moments), rng, runtime)
         self._begins, self._left = moments, list(ticks)
 
-    def run(self) -> None:
+    def write(self) -> None:
         """Write the endings, and propose what comes next."""
         self.resume(self._begins)
         while any(self._left[i] > 0 for i in self.live):

@@ -1,9 +1,9 @@
 """Resample-move SMC: copies that resampling has made part again, also in what they had written by then.
 
-Resampling gives many runs one past. In every so manieth tick a Markov kernel that leaves the current intermediate target
-as it is draws a part of the past of each live run anew, and accepts or rejects (`inference.rejuvenation`, which says why
-the ticks must be fixed beforehand). The moved runs have the law that they had, so that weights, evidence and
-expectations are those of SMC, and as unbiased.
+Resampling gives many runs one past. In fixed ticks a Markov kernel that leaves the current intermediate target as it is
+draws a part of the past of each live run anew, and accepts or rejects (`inference.rejuvenation`, which says why the
+ticks must be fixed). The moved runs have the law that they had, so that weights, evidence and expectations are those of
+SMC, and as unbiased.
 
 What it costs: a move writes at most `lag` tokens of each run anew, all runs in one batch; with `every` as large as that
 half a token for each token that is kept.
@@ -39,20 +39,21 @@ class ResampleMoveSMC(Method):
     particles:
         N, at least 1.
     every:
-        Runs are moved in every so manieth tick, after its resampling if there is one.
+        Runs are moved in every `every`-th tick, after its resampling if there is one.
     moves:
         How often each run is moved then, at least 1.
     lag:
-        A move draws at most so many of the last draws (tokens and finite values) anew; None: any number of them, half of
-        the text on average.
+        A move draws at most so many of the last draws (tokens and finite values) anew; None: any number of them, half
+        of the text on average.
     ess_threshold, resampling:
         As of `SMC`.
 
     Notes
     -----
-    Sites keep the masks and checks that they begin with, and there are no drafts: a move has to draw by the law that the
-    run was drawn by, up to the same tick. `Step.rejuvenated` is the share of the moves that were accepted. After the last
-    token nothing is moved: weights that come with it, of a condition on the whole text, say, are as uneven as in SMC.
+    Sites keep the masks and checks that they begin with, and there are no drafts: a move has to draw by the law that
+    the run was drawn by, up to the same tick. `Step.rejuvenated` is the share of the moves that were accepted. After
+    the last token nothing is moved: weights that come with it, of a condition on the whole text, say, are as uneven as
+    in SMC.
     """
 
     particles: int = 16

@@ -22,7 +22,9 @@ def moves_always_accepted() -> Iterator[None]:
 
 @mutant("a partial run is moved without the probabilities of the cut")
 def partial_cut_forgotten() -> Iterator[None]:
-    def log_ratio(self: Any, i: int, path: Sequence[Moment], cut: int, endings: Endings, k: int) -> float:
+    def log_ratio(
+        self: Rejuvenated, i: int, path: Sequence[Moment], cut: int, endings: Endings, k: int
+    ) -> float:
         return endings.earned(k) - self.earned(i)
 
     with patch.object(Rejuvenated, "_log_ratio", log_ratio):
@@ -42,14 +44,14 @@ def lag_of_one_direction() -> Iterator[None]:
 
 @mutant("a partial run is accepted without the weight of its next token, which the old one was given")
 def next_weight_forgotten() -> Iterator[None]:
-    original = Endings.run
+    original = Endings.write
 
-    def run(self: Any) -> None:
+    def write(self: Any) -> None:
         original(self)
         for group in self._groups:
             self.log_weights[group.particles] -= group.proposal.log_weights
 
-    with patch.object(Endings, "run", run):
+    with patch.object(Endings, "write", write):
         yield
 
 
@@ -96,7 +98,9 @@ def moved_where_resampled() -> Iterator[None]:
 def moved_to_an_end() -> Iterator[None]:
     original = Rejuvenated._log_ratio
 
-    def log_ratio(self: Any, i: int, path: Sequence[Moment], cut: int, endings: Endings, k: int) -> float:
+    def log_ratio(
+        self: Rejuvenated, i: int, path: Sequence[Moment], cut: int, endings: Endings, k: int
+    ) -> float:
         if not endings.particles[k].finished:
             return original(self, i, path, cut, endings, k)
         return endings.earned(k) - self.earned(i)
