@@ -25,7 +25,7 @@ from inference.testing.suite import (
     two_sites,
     uneven,
 )
-from ppl import Categorical, InvalidArgument, condition, factor, potential, program, sample
+from ppl import Categorical, InvalidArgument, ProgramError, condition, factor, potential, program, sample
 from ppl.rng import Rng
 
 LM = TableLM.random(["a", "b"], seed=31)
@@ -106,19 +106,17 @@ def long():
     return text
 
 
-def test_it_is_consistent_and_keeps_more_beginnings():
+def test_it_is_consistent_and_moves_are_accepted():
     exact = infer(long(), Enumerate(max_paths=100_000))
     moving = [infer(long(), ResampleMoveSMC(32, every=2, lag=None), seed=s) for s in range(10)]
-    plain = [infer(long(), SMC(32), seed=s) for s in range(10)]
+    probabilities = [p.probability(lambda text: text.startswith("ab")) for p in moving]
+    assert np.mean(probabilities) == pytest.approx(
+        exact.probability(lambda text: text.startswith("ab")), abs=0.05
+    )
     estimate = float(np.mean([math.exp(p.log_evidence - exact.log_evidence) for p in moving]))
     assert estimate == pytest.approx(1.0, abs=0.25)
     shares = [step.rejuvenated for p in moving for step in p.steps if step.rejuvenated is not None]
     assert 0.1 < np.mean(shares) < 1.0
-
-    def values(posteriors):
-        return np.mean([len({sample.value for sample in p.samples}) for p in posteriors])
-
-    assert values(moving) > values(plain)
 
 
 def test_steps_tell_what_was_accepted():
@@ -157,9 +155,8 @@ def test_an_error_of_a_program_arrives():
             raise RuntimeError("no")
         return text
 
-    with pytest.raises(Exception, match="no"):
-        for seed in range(200):
-            infer(broken(), ResampleMoveSMC(4, every=1), seed=seed)
+    with pytest.raises(ProgramError, match="no"):
+        infer(broken(), ResampleMoveSMC(64, every=1))
 
 
 @pytest.mark.parametrize(
