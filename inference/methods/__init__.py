@@ -12,6 +12,7 @@ from inference.methods.particle_independent import ParticleIndependentMH
 from inference.methods.rejection import Rejection
 from inference.methods.resample_move import ResampleMoveSMC
 from inference.methods.smc import SMC
+from inference.methods.steering import SteeringSMC
 from inference.methods.suffix import SuffixMCMC
 from inference.methods.tempered import TemperedSMC
 from inference.methods.until import Until
@@ -29,6 +30,7 @@ __all__ = [
     "ParticleIndependentMH",
     "Rejection",
     "ResampleMoveSMC",
+    "SteeringSMC",
     "SuffixMCMC",
     "TemperedSMC",
     "Until",
