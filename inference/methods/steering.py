@@ -2,9 +2,9 @@
 
 Where SMC draws a token for each particle and copies what is heavy, this looks at all continuations at once. N partial
 runs of weights w_i and V tokens make up to N · V outcomes of weights w_i m_i(v), m_i the target's law of the next
-token, and optimal resampling (`inference.optimal_resampling`) keeps N of them without bias: large ones for certain, with
-their weights, so that what a model is sure of is followed once instead of N times; others by chance. Finite values are
-outcomes like tokens, finished runs stay among the outcomes, and the population begins as one run. The sum of the
+token, and optimal resampling (`inference.optimal_resampling`) keeps N of them without bias: large ones for certain,
+with their weights, so that what a model is sure of is followed once instead of N times; others by chance. Finite values
+are outcomes like tokens, finished runs stay among the outcomes, and the population begins as one run. The sum of the
 weights is an unbiased estimate of the evidence; with N at least the number of partial runs this is enumeration.
 
 Lew et al. expand each particle by K tokens. Here it is the whole vocabulary, from the distributions on the language

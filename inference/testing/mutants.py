@@ -33,6 +33,7 @@ from inference.testing import (
     corrector_mutants,
     rejuvenation_mutants,
     search_mutants,
+    steering_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -51,6 +52,7 @@ __all__ = [
     "corrector_mutants",
     "rejuvenation_mutants",
     "search_mutants",
+    "steering_mutants",
 ]
 
 

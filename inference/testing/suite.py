@@ -27,6 +27,7 @@ from inference.methods import (
     ParticleIndependentMH,
     Rejection,
     ResampleMoveSMC,
+    SteeringSMC,
     SuffixMCMC,
     TemperedSMC,
     Until,
@@ -179,6 +180,18 @@ def interleaved() -> str:
     return text + sample(LM(text[-1], max_tokens=1) & Regex("a?"))
 
 
+SPELLING = TableLM.random(["a", "b", "ab"], seed=8)
+
+
+@program
+def respelled() -> tuple[str, str, str]:
+    """A text that is spelled in two ways, a value that is no text, and another text."""
+    text: str = sample(SPELLING("s", max_tokens=2) & Choice(["ab", "b"]))
+    coin: int = sample(Categorical([1, 2], [1, 3]))
+    factor(0.2 * coin)
+    return text, "x" * coin, sample(SPELLING(text * coin, max_tokens=1) & Choice(["a", "ab"]))
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -216,6 +229,15 @@ def run_moves() -> None:
     check_unbiased(dead_ends(), ResampleMoveSMC(2, every=2, lag=1, ess_threshold=1.0))
 
 
+def run_steering() -> None:
+    """Check that SMC without replacement is unbiased."""
+    for size in (1, 2, 4):
+        check_unbiased(respelled(), SteeringSMC(size))
+    check_unbiased(two_sites(), SteeringSMC(2))
+    check_unbiased(ragged(), SteeringSMC(2))
+    check_unbiased(relearned(), SteeringSMC(2, draws=2))
+
+
 def run_suite() -> None:
     """Run the checks that the mutants must fail."""
     for scheme in SCHEMES:
@@ -247,4 +269,5 @@ def run_suite() -> None:
         check_unbiased(model, Importance(1))
         check_unbiased(model, SMC(2, 1.0))
     run_chains()
+    run_steering()
     run_moves()
