@@ -30,6 +30,7 @@ from inference.methods import (
     TemperedSMC,
     Until,
 )
+from inference.nesting import nested, normalised
 from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
@@ -82,6 +83,8 @@ __all__ = [
     "infer_many",
     "load",
     "load_mdm",
+    "nested",
+    "normalised",
     "pass_at_k",
     "program_seed",
     "split_rhat",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Move:
 
 class Branching(Scheduler):
     """A scheduler whose particles move to given outcomes, each to any number of them."""
+
+    takes_estimates: ClassVar[bool] = False
 
     def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime) -> None:
         runtime.drafts = None  # every token is followed, none is guessed

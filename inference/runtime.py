@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from inference.recording import Recorder
 from inference.sessions import Sessions
 from inference.site import Site
 from inference.twists import Twists
+from ppl.compiler.normal_form import FiniteForm
 from ppl.compiler.plan import InfillPlan, TextPlan
 from ppl.trace import Address
 
@@ -68,6 +69,7 @@ class Runtime:
         self.recorder = Recorder() if recorder is None else recorder
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
+        self.nested: dict[Hashable, FiniteForm] = {}  # what nested programs came to that are computed exactly
         self._elsewhere: list[Usage] = []  # what was spent in runs within the run
 
     def site(self, address: Address, plan: TextPlan | InfillPlan) -> Site:

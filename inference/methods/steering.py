@@ -29,7 +29,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -104,6 +104,8 @@ class SteeringSMC(Method):
 
 class _Steered(Pruning):
     """A population that keeps N of its outcomes without bias."""
+
+    takes_estimates: ClassVar[bool] = True
 
     def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime, size: int, draws: int) -> None:
         super().__init__(model, rng, runtime)
