@@ -33,6 +33,7 @@ from inference.methods import (
     Until,
 )
 from inference.methods.base import Method
+from inference.nesting import nested, normalised
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
@@ -229,13 +230,30 @@ def run_moves() -> None:
     check_unbiased(dead_ends(), ResampleMoveSMC(2, every=2, lag=1, ess_threshold=1.0))
 
 
+@program
+def weighed_inside(method: Method) -> tuple[str, str]:
+    """A nested program whose evidence depends on a value before it, and the posterior of another."""
+    side: str = sample(Categorical(["x", "y"], [1, 2]))
+    text: str = sample(nested(weighed_text(side), method))
+    return text, sample(normalised(weighed_text(side)))
+
+
+@program
+def weighed_text(prompt: str) -> str:
+    """A text that is worth more after one prompt than after another."""
+    text: str = sample(LM(prompt, max_tokens=1) & Regex("a|b"))
+    factor(0.9 if text + prompt == "ax" else -0.4)
+    return text
+
+
 def run_steering() -> None:
-    """Check that SMC without replacement is unbiased."""
+    """Check that SMC without replacement is unbiased, and nested programs."""
     for size in (1, 2, 4):
         check_unbiased(respelled(), SteeringSMC(size))
     check_unbiased(two_sites(), SteeringSMC(2))
     check_unbiased(ragged(), SteeringSMC(2))
     check_unbiased(relearned(), SteeringSMC(2, draws=2))
+    check_unbiased(weighed_inside(Importance(2)), Importance(1))
 
 
 def run_suite() -> None:

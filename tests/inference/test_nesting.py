@@ -153,14 +153,12 @@ def test_moves_of_partial_runs():
 
 
 def test_the_posterior_of_the_inner_program():
-    for method in (Enumerate(), Rejection(1, log_bound=1.0)):
-        if isinstance(method, Enumerate):
-            check_unbiased(posterior_inside(method), Importance(1))
-            check_unbiased(posterior_judged(method), Importance(1))
+    check_unbiased(posterior_inside(Enumerate()), Importance(1))
+    check_unbiased(posterior_judged(Enumerate()), Importance(1))
     exact = infer(posterior_inside(None), Enumerate())
     assert exact.log_evidence == pytest.approx(0.0, abs=1e-12)
-    for method in (Rejection(64, log_bound=1.0), AdaptiveRejection(1, log_bound=3.0)):
-        drawn = infer(posterior_inside(method), Importance(1000), seed=1)
+    for method in (Rejection(2000, log_bound=1.0), AdaptiveRejection(1, log_bound=3.0)):
+        drawn = infer(posterior_inside(method), Importance(500), seed=1)
         assert drawn.log_evidence == pytest.approx(0.0, abs=1e-12)
         for value, probability in exact.top():
             assert drawn.probability(value) == pytest.approx(probability, abs=0.06)
@@ -267,15 +265,16 @@ def test_settings_of_the_outer_run_stay():
     posterior = infer(powered(), SMC(4, bridge=2), seed=1)
     assert posterior.record is None
     recorded = infer(powered(), SMC(4), seed=1, record=True)
-    assert [m.text for m in recorded.record.moves(0)][0] != ""
+    total = math.fsum(move.log_weight for move in recorded.record.moves(0))
+    assert total == pytest.approx(recorded.samples[0].log_weight, abs=1e-10)
 
 
 def test_replays_find_the_same_target():
     posterior = infer(inside(SMC(2)), SMC(32, 1.0), seed=3)
     assert any(step.resampled for step in posterior.steps)
     exact = infer(inside(Enumerate()), Enumerate())
-    many = infer(inside(SMC(2)), Importance(3000), seed=3)
-    assert many.log_evidence == pytest.approx(exact.log_evidence, abs=0.05)
+    many = infer(inside(SMC(2)), Importance(400), seed=3)
+    assert many.log_evidence == pytest.approx(exact.log_evidence, abs=0.2)
 
 
 def test_costs_are_counted():
