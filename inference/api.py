@@ -26,10 +26,13 @@ from inference.methods import (
     ParticleGibbs,
     ParticleIndependentMH,
     Rejection,
+    ResampleMoveSMC,
+    SteeringSMC,
     SuffixMCMC,
     TemperedSMC,
     Until,
 )
+from inference.nesting import nested, normalised
 from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
@@ -66,8 +69,10 @@ __all__ = [
     "Ranked",
     "Record",
     "Rejection",
+    "ResampleMoveSMC",
     "Sample",
     "SiteReport",
+    "SteeringSMC",
     "Step",
     "SuffixMCMC",
     "TableLM",
@@ -87,6 +92,8 @@ __all__ = [
     "infer_many",
     "load",
     "load_mdm",
+    "nested",
+    "normalised",
     "pass_at_k",
     "program_seed",
     "rank_rhat",

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -62,6 +62,8 @@ class Attempts(Scheduler):
     accepted:
         (N,) whether the run is complete and passed all tests.
     """
+
+    takes_estimates: ClassVar[bool] = False
 
     def __init__(
         self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, root: Node, log_bound: float

@@ -6,19 +6,25 @@ of all that it has chosen; a finished one has the mass of its run. A method says
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
 from inference.infilling import InfillState
 from inference.particle import Particle
 from inference.runtime import Runtime
-from inference.scheduler import Scheduler
+from inference.scheduler import Scheduler, Todo
+from inference.tallies import rejected
 from inference.twists import State
+from inference.weights import Floats
+from ppl.compiler.normal_form import FiniteForm
 from ppl.errors import InvalidArgument
+from ppl.fiber import Request
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -47,6 +53,8 @@ class Move:
 
 class Branching(Scheduler):
     """A scheduler whose particles move to given outcomes, each to any number of them."""
+
+    takes_estimates: ClassVar[bool] = False
 
     def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime) -> None:
         runtime.drafts = None  # every token is followed, none is guessed
@@ -103,6 +111,71 @@ class Branching(Scheduler):
         """Return the moves of the finished particles: none."""
         weights = self.log_weights.tolist()
         return [Move(i, None, 0.0, weights[i]) for i, p in enumerate(self.particles) if p.finished]
+
+
+class Pruning(Branching):
+    """A population of bounded size: of all outcomes some are kept, by a rule that sees them all.
+
+    All runs that are at a finite site choose together, so that a row of them does not multiply the runs.
+    """
+
+    def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime) -> None:
+        super().__init__(model, rng, runtime)
+        self._choosing: list[tuple[int, FiniteForm]] = []
+
+    @abstractmethod
+    def _kept(self, streams: Sequence[Iterable[Move]]) -> list[Move]:
+        """Return the outcomes to follow of those that streams give, each in descending order."""
+
+    def _follow_tokens(self, moves: Sequence[Move]) -> None:
+        """Write the tokens of `moves`; whoever has none is dropped, and has died if nobody is left."""
+        for i in self.live if not moves else ():
+            self._kill(i, rejected(self._text(i)))
+        self._drop(moves)
+        for move in moves:
+            if move.outcome is not None:
+                state = self._text(move.particle)
+                state.site.tally.tokens += 1
+                state.site.tally.kernels[state.kernel] += 1
+        self.write(moves)
+
+    def _drop(self, moves: Sequence[Move]) -> None:
+        """Tell the recorder who is left out."""
+        kept = sorted({move.particle for move in moves})
+        particles = [self.particles[i] for i in kept]
+        self.runtime.recorder.selected(self.particles, particles, self.log_weights[kept])
+
+    def _choose(self, i: int, form: FiniteForm) -> Todo:
+        if max(form.log_masses) == -np.inf:
+            self._add_weight(i, -np.inf, f"no value left of {form}")
+        else:
+            self._choosing.append((i, form))
+        return []
+
+    def _settle(self, todo: Todo) -> None:
+        super()._settle(todo)
+        while self._choosing:
+            forms, self._choosing = dict(self._choosing), []
+            self.runtime.recorder.settled(self.particles, self.log_weights)
+            before: Floats = self.log_weights
+            moves = self._kept([self._values(i, forms.get(i)) for i in range(len(self.particles))])
+            self._drop(moves)
+            chosen = self._follow(moves)
+            for j, value, move in chosen:
+                base = float(before[move.particle])
+                self.runtime.recorder.chosen(self.particles, j, forms[move.particle], value, base)
+            super()._settle([(j, self._answer(j, forms[move.particle].values[v])) for j, v, move in chosen])
+
+    def _values(self, i: int, form: FiniteForm | None) -> list[Move]:
+        """Return the moves of a particle in descending order: the values of its finite site, or to stay."""
+        base = float(self.log_weights[i])
+        if form is None:
+            return [] if base == -np.inf else [Move(i, None, 0.0, base)]
+        ranked = sorted(enumerate(form.log_masses), key=lambda value: -value[1])
+        return [Move(i, k, log_mass, base + log_mass) for k, log_mass in ranked if log_mass > -np.inf]
+
+    def _answer(self, i: int, value: Any) -> Request:
+        return self._guard(i, partial(self.particles[i].fiber.answer, value))
 
 
 def _drawn_order(state: State) -> bool:

@@ -24,6 +24,8 @@ class Step:
         The resampled ancestors, or None if the tick did not resample.
     moved:
         Of a sweep of a Markov chain: the share of the chains that moved. None for a start, and where there is no chain.
+    rejuvenated:
+        Of a tick in which the live runs were moved: the share of them that took what was proposed. None for all others.
     """
 
     tick: int
@@ -32,6 +34,7 @@ class Step:
     log_increment: float
     ancestors: tuple[int, ...] | None = None
     moved: float | None = None
+    rejuvenated: float | None = None
 
     @property
     def resampled(self) -> bool:

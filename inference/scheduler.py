@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
@@ -27,19 +27,29 @@ from inference.infilling import InfillState, infill_laws
 from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
 from inference.runtime import Runtime
-from inference.scoring import log_densities
+from inference.scoring import log_densities, log_mass
 from inference.tallies import dead_end, rejected, tally_draws, tally_masses
 from inference.text import TextState
 from inference.twists import State
 from inference.weights import Floats, log_mean_exp
-from ppl.compiler.normal_form import FiniteForm, InfillForm, normal_form
+from ppl.compiler.normal_form import FiniteForm, InfillForm, NormalForm, normal_form
 from ppl.compiler.plan import KernelName, plan_infill, plan_text
 from ppl.errors import InvalidArgument, ProgramError
 from ppl.fiber import Draw, Finished, Observe, Request, Weigh
+from ppl.nested import Nested
 from ppl.program import Model
 from ppl.rng import Rng
 
 Todo = list[tuple[int, Request]]
+
+
+class _Inner(Protocol):
+    """What a nested program is computed by, see `inference.nesting`."""
+
+    @property
+    def exact(self) -> bool: ...
+
+    def form(self, target: Nested[Any], rng: Rng, runtime: Runtime) -> tuple[FiniteForm, int]: ...
 
 
 @dataclass
@@ -63,6 +73,9 @@ class Scheduler:
     drawn:
         Number of tokens drawn so far, ends included.
     """
+
+    takes_estimates: ClassVar[bool] = True
+    """Whether the masses of a nested program may be unbiased estimates."""
 
     def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime) -> None:
         self.rng = rng
@@ -222,7 +235,7 @@ class Scheduler:
             queue, todo = todo[::-1], []
             while queue:
                 i, request = queue.pop()
-                if isinstance(request, Observe):
+                if isinstance(request, Observe) and not isinstance(request.target, Nested):
                     waiting.append((i, request))
                 else:
                     queue += reversed(self._handle(i, request))
@@ -243,8 +256,22 @@ class Scheduler:
             if not self._add_weight(i, request.log_weight, reason):
                 return []
             return [(i, self._guard(i, particle.fiber.answer))]
+        if isinstance(request, Observe):
+            with self._located(i):
+                found = log_mass(self._nested(normal_form(request.target)), request.value)
+            if not self._add_weight(
+                i, found, f"observe: no run of the nested program led to {request.value!r}"
+            ):
+                return []
+            return [(i, self._guard(i, particle.fiber.answer))]
         assert isinstance(request, Draw)
         form = normal_form(request.target)
+        if isinstance(form, Nested):
+            with self._located(i):
+                form = self._nested(form)
+            if not form.values:
+                self._add_weight(i, -math.inf, "no run of the nested program has weight")
+                return []
         if isinstance(form, FiniteForm):
             return self._choose(i, form)
         with self._located(i):
@@ -264,6 +291,19 @@ class Scheduler:
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
         self.runtime.recorder.chosen(self.particles, i, form, index, before)
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
+
+    def _nested(self, target: NormalForm) -> FiniteForm:
+        """Return the values of a nested program and their masses, by an inference of its own."""
+        assert isinstance(target, Nested)
+        inner = cast(_Inner, target.method)
+        if not self.takes_estimates and not inner.exact:
+            raise InvalidArgument(
+                f"{target}: its masses are estimates, and this method takes them for exact",
+                hint="nested(model, Enumerate()), or an outer method that samples, such as SMC",
+            )
+        form, drawn = inner.form(target, self.rng, self.runtime)
+        self.drawn += drawn
+        return form
 
     def _end_text(self, i: int, state: State) -> Request:
         particle = self.particles[i]

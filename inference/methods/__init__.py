@@ -10,7 +10,9 @@ from inference.methods.local import LocallyConstrained
 from inference.methods.particle_gibbs import ParticleGibbs
 from inference.methods.particle_independent import ParticleIndependentMH
 from inference.methods.rejection import Rejection
+from inference.methods.resample_move import ResampleMoveSMC
 from inference.methods.smc import SMC
+from inference.methods.steering import SteeringSMC
 from inference.methods.suffix import SuffixMCMC
 from inference.methods.tempered import TemperedSMC
 from inference.methods.until import Until
@@ -27,6 +29,8 @@ __all__ = [
     "ParticleGibbs",
     "ParticleIndependentMH",
     "Rejection",
+    "ResampleMoveSMC",
+    "SteeringSMC",
     "SuffixMCMC",
     "TemperedSMC",
     "Until",

@@ -32,7 +32,10 @@ from inference.testing import (
     chain_mutants,
     corrector_mutants,
     genealogy_mutants,
+    nesting_mutants,
+    rejuvenation_mutants,
     search_mutants,
+    steering_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -50,7 +53,10 @@ __all__ = [
     "chain_mutants",
     "corrector_mutants",
     "genealogy_mutants",
+    "nesting_mutants",
+    "rejuvenation_mutants",
     "search_mutants",
+    "steering_mutants",
 ]
 
 

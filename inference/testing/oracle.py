@@ -18,6 +18,7 @@ from inference.engines.errors import NotSpellable
 from inference.engines.table import TableLM
 from inference.testing.paths import first_infill, path_masses
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
+from ppl.nested import Nested
 from ppl.potentials import FunctionPotential, Potential, ScorePotential
 from ppl.program import Model
 from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
@@ -78,6 +79,10 @@ def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
     if isinstance(target, Constrained):
         inner = _masses(target.target)
         return {key: m if target.constraint.matches(key[0]) else 0.0 for key, m in inner.items()}
+    if isinstance(target, Nested):
+        found = measure(target.model)
+        total_mass = math.fsum(found.values()) if target.normalised else 1.0
+        return {(value, None): m / total_mass for value, m in found.items()}
     if isinstance(target, Twisted):
         inner = _masses(target.target)
         return {key: m * math.exp(_potential(target.potential, key[0])) for key, m in inner.items()}

@@ -26,14 +26,18 @@ from inference.methods import (
     ParticleGibbs,
     ParticleIndependentMH,
     Rejection,
+    ResampleMoveSMC,
+    SteeringSMC,
     SuffixMCMC,
     TemperedSMC,
     Until,
 )
 from inference.methods.base import Method
+from inference.nesting import nested, normalised
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
+from inference.testing.rejuvenation import check_rejuvenation
 from inference.testing.variance import check_evidence_variance
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
@@ -168,6 +172,28 @@ def tossed() -> str:
     return coin
 
 
+@program
+def interleaved() -> str:
+    """Runs that have drawn unequal numbers of values by the same tick."""
+    text: str = sample(LM("i", max_tokens=1) & Regex("[ab]"))
+    if text == "a":
+        text += sample(Categorical(["x", "y"], [1, 3]))
+        factor(0.6 if text == "ax" else -0.4)
+    return text + sample(LM(text[-1], max_tokens=1) & Regex("a?"))
+
+
+SPELLING = TableLM.random(["a", "b", "ab"], seed=8)
+
+
+@program
+def respelled() -> tuple[str, str, str]:
+    """A text that is spelled in two ways, a value that is no text, and another text."""
+    text: str = sample(SPELLING("s", max_tokens=2) & Choice(["ab", "b"]))
+    coin: int = sample(Categorical([1, 2], [1, 3]))
+    factor(0.2 * coin)
+    return text, "x" * coin, sample(SPELLING(text * coin, max_tokens=1) & Choice(["a", "ab"]))
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -194,6 +220,41 @@ def run_chains() -> None:
     check_unbiased(filled(), gibbs)
     for scheme in CONDITIONAL_SCHEMES:
         check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))
+
+
+def run_moves() -> None:
+    """Check that moves on the way leave intermediate targets invariant, and resample-move SMC unbiased."""
+    for ticks, lag in ((1, None), (2, None), (2, 2)):
+        check_rejuvenation(interleaved(), ticks, lag=lag)
+    check_rejuvenation(uneven(), 1)
+    check_rejuvenation(uneven(), 2, lag=2)
+    check_unbiased(dead_ends(), ResampleMoveSMC(2, every=2, lag=1, ess_threshold=1.0))
+
+
+@program
+def weighed_inside(method: Method) -> tuple[str, str]:
+    """A nested program whose evidence depends on a value before it, and the posterior of another."""
+    side: str = sample(Categorical(["x", "y"], [1, 2]))
+    text: str = sample(nested(weighed_text(side), method))
+    return text, sample(normalised(weighed_text(side)))
+
+
+@program
+def weighed_text(prompt: str) -> str:
+    """A text that is worth more after one prompt than after another."""
+    text: str = sample(LM(prompt, max_tokens=1) & Regex("a|b"))
+    factor(0.9 if text + prompt == "ax" else -0.4)
+    return text
+
+
+def run_steering() -> None:
+    """Check that SMC without replacement is unbiased, and nested programs."""
+    for size in (1, 2, 4):
+        check_unbiased(respelled(), SteeringSMC(size))
+    check_unbiased(two_sites(), SteeringSMC(2))
+    check_unbiased(ragged(), SteeringSMC(2))
+    check_unbiased(relearned(), SteeringSMC(2, draws=2))
+    check_unbiased(weighed_inside(Importance(2)), Importance(1))
 
 
 def run_suite() -> None:
@@ -229,3 +290,5 @@ def run_suite() -> None:
         check_unbiased(model, Importance(1))
         check_unbiased(model, SMC(2, 1.0))
     run_chains()
+    run_steering()
+    run_moves()
