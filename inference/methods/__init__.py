@@ -10,6 +10,7 @@ from inference.methods.local import LocallyConstrained
 from inference.methods.particle_gibbs import ParticleGibbs
 from inference.methods.particle_independent import ParticleIndependentMH
 from inference.methods.rejection import Rejection
+from inference.methods.single_site import SingleSiteMH
 from inference.methods.smc import SMC
 from inference.methods.suffix import SuffixMCMC
 from inference.methods.tempered import TemperedSMC
@@ -27,6 +28,7 @@ __all__ = [
     "ParticleGibbs",
     "ParticleIndependentMH",
     "Rejection",
+    "SingleSiteMH",
     "SuffixMCMC",
     "TemperedSMC",
     "Until",

@@ -26,6 +26,7 @@ from inference.methods import (
     ParticleGibbs,
     ParticleIndependentMH,
     Rejection,
+    SingleSiteMH,
     SuffixMCMC,
     TemperedSMC,
     Until,
@@ -38,6 +39,7 @@ from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
 from ppl.targets import Categorical, guide
+from ppl.trace import Trace
 
 LM = TableLM.random(["a", "b"], seed=5)
 DRAFTING = TableLM.random(["a", "b"], seed=5)
@@ -160,11 +162,37 @@ def relearned() -> str:
 
 
 @program
+def relabelled() -> tuple[str, str, tuple[str, ...]]:
+    """A label that later sites depend on: how many there are, what they may be, and a prompt."""
+    label: str = sample(Categorical(["x", "y"], [2, 1]), name="label")
+    text: str = sample(LM(label, max_tokens=1) & Choice(["a", "b"]), name="text")
+    marks = tuple(
+        sample(Categorical("pq" if label == "x" else "qr", [1, 3])) for _ in range(1 + (label == "y"))
+    )
+    factor(0.6 if text == "a" else -0.3 * len(marks))
+    return label, text, marks
+
+
+@program
+def checked_after() -> tuple[str, str]:
+    """A text that is checked, after a choice that changes its target."""
+    label: str = sample(Categorical(["x", "y"], [2, 1]))
+    text: str = sample(LM(label, max_tokens=1) & Regex("a?").by_check())
+    factor(0.4 * len(text))
+    return label, text
+
+
+@program
 def tossed() -> str:
     """Coins that are tossed one run after the other before any text begins."""
     coin: str = sample(Categorical(["x", "y", "z"], [1, 2, 3]))
     condition(coin != "z")
     return coin
+
+
+def _flipped(trace: Trace) -> Categorical[str]:
+    """Propose the label that a run does not have, mostly."""
+    return Categorical(["x", "y"], [1, 4] if trace["label"].outcome == "x" else [3, 1])
 
 
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
@@ -190,6 +218,10 @@ def run_chains() -> None:
     suffix = SuffixMCMC(1, 1, start_particles=1)
     for chain in (gibbs, suffix, replace(suffix, cut="entropy"), ParticleIndependentMH(1, 1)):
         check_invariant(uneven(), chain)
+    single = SingleSiteMH(1, 1, start_particles=1)
+    check_invariant(relabelled(), single)
+    check_invariant(checked_after(), single)
+    check_invariant(relabelled(), replace(single, proposals={"label": _flipped, "text": LM("z", max_tokens=2)}))
     check_unbiased(filled(), gibbs)
     for scheme in CONDITIONAL_SCHEMES:
         check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))
