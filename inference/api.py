@@ -11,6 +11,7 @@ from inference.engines.table import TableLM
 from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
 from inference.estimators import AWRS
 from inference.infer import infer
+from inference.learned_twist import LearnedTwist, learn_twist
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
@@ -48,6 +49,7 @@ __all__ = [
     "Enumerate",
     "Flag",
     "Importance",
+    "LearnedTwist",
     "LocallyConstrained",
     "Method",
     "MissingDependency",
@@ -78,6 +80,7 @@ __all__ = [
     "coverage",
     "infer",
     "infer_many",
+    "learn_twist",
     "load",
     "load_mdm",
     "pass_at_k",

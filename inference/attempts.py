@@ -55,7 +55,8 @@ class Attempts(Scheduler):
     """Runs of one model that share a trie.
 
     Each step of a run adds to its log-weight, or takes away. B bounds the sum of what is *added*, so that what is taken
-    away, by masks, densities and negative factors, lowers the bound at once and not at the end.
+    away, by masks, densities and negative factors, lowers the bound at once and not at the end. Without a
+    bound gains do not count: the trie learns of losses only, and what is accepted is of no use.
 
     Attributes
     ----------
@@ -64,10 +65,10 @@ class Attempts(Scheduler):
     """
 
     def __init__(
-        self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, root: Node, log_bound: float
+        self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, root: Node, log_bound: float | None
     ) -> None:
         super().__init__(model, size, rng, runtime)
-        self._bound = log_bound
+        self._counts_gains, self._bound = log_bound is not None, log_bound or 0.0
         self._nodes = [root] * size
         self._chosen_by = np.full(size, root.log_bound)  # log U', the bounds that the nodes were chosen by
         self._gained, self._lost = np.zeros(size), np.zeros(size)
@@ -189,7 +190,7 @@ class Attempts(Scheduler):
         return alive
 
     def _count(self, i: int, log_weight: float) -> None:
-        self._gained[i] += max(log_weight, 0.0)
+        self._gained[i] += max(log_weight, 0.0) if self._counts_gains else 0.0
         self._lost[i] += max(-log_weight, 0.0)
         self._moves[i] += 1
         if self._gained[i] - self._bound > _ROUNDING * self._moves[i]:

@@ -223,15 +223,10 @@ class Retracing(RunStorage):
         return self._open(i, request)
 
     @override
-    def _choose(self, i: int, form: FiniteForm) -> Todo:
-        particle, opened = self.particles[i], self._opened[i]
+    def _note_value(self, i: int, form: FiniteForm, index: int) -> None:
+        opened, score = self._opened[i], score_value(form, form.values[index])
         assert opened is not None
-        at = len(particle.trace)
-        todo = super()._choose(i, form)
-        if particle.death is None:
-            score = score_value(form, particle.trace[at].outcome)
-            self._visited(i, opened, score.value, (), score.log_weight, score.log_proposal)
-        return todo
+        self._visited(i, opened, score.value, (), score.log_weight, score.log_proposal)
 
     @override
     def _note(self, indices: Sequence[int], proposal: Proposal, tokens: NDArray[np.int64]) -> None:

@@ -195,6 +195,9 @@ class Scheduler:
     def _note(self, indices: Sequence[int], proposal: Proposal, tokens: NDArray[np.int64]) -> None:
         """Take note of the tokens that particles have drawn and not yet written; for schedulers that follow them."""
 
+    def _note_value(self, i: int, form: FiniteForm, index: int) -> None:
+        """Take note of the value that particle i has drawn; for schedulers that follow it."""
+
     def close(self) -> None:
         """Abandon the runs that are still going."""
         for particle in self.particles:
@@ -278,6 +281,7 @@ class Scheduler:
         if not self._add_weight(i, float(torch.logsumexp(logits, -1)), f"no value left of {form}"):
             return []
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
+        self._note_value(i, form, index)
         self.runtime.recorder.chosen(self.particles, i, form, index, before)
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
 

@@ -33,6 +33,7 @@ from inference.testing import (
     corrector_mutants,
     search_mutants,
     single_site_mutants,
+    twist_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -51,6 +52,7 @@ __all__ = [
     "corrector_mutants",
     "search_mutants",
     "single_site_mutants",
+    "twist_mutants",
 ]
 
 

@@ -17,6 +17,7 @@ from inference.conditional import CONDITIONAL_SCHEMES
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
+from inference.learned_twist import learn_twist
 from inference.methods import (
     SMC,
     AdaptiveRejection,
@@ -35,6 +36,7 @@ from inference.methods.base import Method
 from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
+from ppl.errors import InvalidArgument
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
@@ -174,6 +176,12 @@ def relabelled() -> tuple[str, str, tuple[str, ...]]:
 
 
 @program
+def labelled(label: str) -> str:
+    """A text after a given label."""
+    return sample(LM(label, max_tokens=1))
+
+
+@program
 def checked_after() -> tuple[str, str]:
     """A text that is checked, after a choice that changes its target."""
     label: str = sample(Categorical(["x", "y"], [2, 1]))
@@ -221,10 +229,24 @@ def run_chains() -> None:
     single = SingleSiteMH(1, 1, start_particles=1)
     check_invariant(relabelled(), single)
     check_invariant(checked_after(), single)
+    check_unbiased(uneven(), replace(single, sweeps=2))
     check_invariant(relabelled(), replace(single, proposals={"label": _flipped, "text": LM("z", max_tokens=2)}))
     check_unbiased(filled(), gibbs)
     for scheme in CONDITIONAL_SCHEMES:
         check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))
+
+
+def run_twists() -> None:
+    """Check that learned twists change neither posterior nor evidence, and are used for their own models only."""
+    check_unbiased(uneven(), SMC(2, 1.0, twist=learn_twist(uneven(), 6)))
+    check_unbiased(rejected(), SMC(1, twist=learn_twist(rejected(), 6)))
+    check_unbiased(relearned(), SMC(1, twist=2))
+    for other in (relearned(), labelled("y")):
+        try:
+            learn_twist(labelled("x"), 1).require(other)
+        except InvalidArgument:
+            continue
+        raise AssertionError(f"a twist that was learned from labelled('x') was taken for {other!r}")
 
 
 def run_suite() -> None:
@@ -242,6 +264,7 @@ def run_suite() -> None:
     check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
     check_unbiased(relearned(), AdaptiveRejection(2, batch=1))
     check_unbiased(tossed(), AdaptiveRejection(2, batch=2))
+    run_twists()
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))
