@@ -145,9 +145,7 @@ def learn(model: Model[Any], attempts: int, batch: int, rng: Rng, runtime: Runti
 class Twisted(Scheduler):
     """A scheduler whose particles are drawn and weighed by a learned twist."""
 
-    def __init__(
-        self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, twist: LearnedTwist
-    ) -> None:
+    def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, twist: LearnedTwist) -> None:
         super().__init__(model, size, rng, runtime)
         self._nodes: list[Node | None] = [twist.root] * size
         self._twists = np.zeros(size)  # log h, as it is in the weights

@@ -302,7 +302,15 @@ class Retracing(RunStorage):
         request = opened.before.fiber.pending
         assert isinstance(request, Draw)
         visit = Visit(
-            opened.key, request.target, opened.before, opened.earned, value, path, log_weight, log_q, self.visits[i]
+            opened.key,
+            request.target,
+            opened.before,
+            opened.earned,
+            value,
+            path,
+            log_weight,
+            log_q,
+            self.visits[i],
         )
         self.visits[i], self._opened[i] = visit, None
         return visit

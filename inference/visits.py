@@ -174,9 +174,7 @@ def _tables(walks: dict[int, list[TextState]], given: Sequence[Given], runtime: 
     tables = []
     for states in walks.values():
         experts, pool = [next(answers[lm]) for lm in states[0].lms], states[0].plan.pool
-        tables.append(
-            experts[0] if pool.plain else log_pool(pool, experts, alphabet(states[0].vocabulary))
-        )
+        tables.append(experts[0] if pool.plain else log_pool(pool, experts, alphabet(states[0].vocabulary)))
     return tables
 
 

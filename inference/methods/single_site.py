@@ -83,7 +83,9 @@ class SingleSiteMH(Chain):
                 f"proposals={self.proposals!r}", hint='a mapping such as {"label": Categorical(["a", "b"])}'
             )
         for name, proposal in self.proposals.items():
-            if not isinstance(name, str | Address) or not (isinstance(proposal, Target) or callable(proposal)):
+            if not isinstance(name, str | Address) or not (
+                isinstance(proposal, Target) or callable(proposal)
+            ):
                 raise InvalidArgument(
                     f"proposals has {name!r}: {proposal!r}",
                     hint="from the name or address of a site to a target, or to a function from a trace to a target",
@@ -148,9 +150,7 @@ class SingleSiteMH(Chain):
             ratios.append(log_ratio if possible else -math.inf)
         return ratios
 
-    def _log_backward(
-        self, fresh: Retracing, changes: Sequence[Change], after: Sequence[Run]
-    ) -> list[float]:
+    def _log_backward(self, fresh: Retracing, changes: Sequence[Change], after: Sequence[Run]) -> list[float]:
         """Return log r_y'(x) / q_k(x) of the old draws, in nats; 0 where the user has no proposal."""
         asked: dict[int, tuple[Visit, Target[Any]]] = {}
         for j, (change, run) in enumerate(zip(changes, after, strict=True)):

@@ -83,7 +83,9 @@ def reverse_proposal_of_the_old_run() -> Iterator[None]:
     original = SingleSiteMH._log_backward
 
     def log_backward(self: SingleSiteMH, fresh: Any, changes: Sequence[Any], after: Any) -> list[float]:
-        runs = [replace(run, particle=change.run.particle) for change, run in zip(changes, after, strict=True)]
+        runs = [
+            replace(run, particle=change.run.particle) for change, run in zip(changes, after, strict=True)
+        ]
         return original(self, fresh, changes, runs)
 
     with patch.object(SingleSiteMH, "_log_backward", log_backward):

@@ -230,7 +230,9 @@ def run_chains() -> None:
     check_invariant(relabelled(), single)
     check_invariant(checked_after(), single)
     check_unbiased(uneven(), replace(single, sweeps=2))
-    check_invariant(relabelled(), replace(single, proposals={"label": _flipped, "text": LM("z", max_tokens=2)}))
+    check_invariant(
+        relabelled(), replace(single, proposals={"label": _flipped, "text": LM("z", max_tokens=2)})
+    )
     check_unbiased(filled(), gibbs)
     for scheme in CONDITIONAL_SCHEMES:
         check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))

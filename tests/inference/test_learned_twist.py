@@ -39,9 +39,10 @@ def stopped():
 
 
 PROGRAMS = (
-    two_sites(), ragged(), dead_ends(), rejected(), corrected(), filled(), forced(), uneven(), tossed(), relabelled(),
-    stopped(),
+    two_sites(), dead_ends(), rejected(), corrected(), filled(), forced(), uneven(), tossed(), relabelled(), stopped(),
 )  # fmt: skip
+PAIRS = (uneven(), rejected(), filled(), stopped())
+"""Of which two runs can be enumerated soon."""
 
 
 @pytest.mark.parametrize("attempts", [2, 40])
@@ -50,10 +51,14 @@ def test_the_target_stays_the_same_whatever_was_learned(model, attempts):
     twist = learn_twist(model, attempts, batch=2)
     assert 0 < twist.attempts <= attempts
     check_unbiased(model, SMC(1, twist=twist))
-    check_unbiased(model, SMC(2, 1.0, twist=twist))
 
 
-@pytest.mark.parametrize("model", [relearned(), tossed(), uneven()], ids=repr)
+@pytest.mark.parametrize("model", PAIRS, ids=repr)
+def test_resampling_by_a_twist(model):
+    check_unbiased(model, SMC(2, 1.0, twist=learn_twist(model, 6, batch=2)))
+
+
+@pytest.mark.parametrize("model", [relearned(), tossed()], ids=repr)
 def test_a_twist_that_is_learned_in_the_run(model):
     check_unbiased(model, SMC(1, twist=1))
     check_unbiased(model, SMC(1, twist=2), max_paths=20_000)
@@ -80,22 +85,28 @@ def test_what_is_known_to_fail_is_not_drawn():
         return text
 
     model, exact = rare(), math.log(sum(measure(rare()).values()))
-    twist = learn_twist(model, 400)
+    twist = learn_twist(model, 300)
     assert exact <= twist.log_bound < -0.5
 
     def errors(method):
-        return [abs(math.exp(infer(model, method, seed=s).log_evidence - exact) - 1.0) for s in range(20)]
+        return [abs(math.exp(infer(model, method, seed=s).log_evidence - exact) - 1.0) for s in range(12)]
 
     plain, twisted = errors(SMC(16)), errors(SMC(16, twist=twist))
     assert sum(twisted) < 0.5 * sum(plain)
 
 
 def test_everything_that_is_known_leaves_weights_even():
-    model = relabelled()
-    twist = learn_twist(model, 2000)
-    posterior = infer(model, SMC(8, 0.0, twist=twist), seed=1)
-    assert posterior.log_evidence == pytest.approx(math.log(sum(measure(model).values())), abs=0.05)
-    assert posterior.ess > 7.9
+    @program
+    def losing():
+        text = sample(LM("x", max_tokens=2) & Regex("a?b?"))
+        condition(text != "a")
+        factor(-0.4 * len(text))
+        return text
+
+    model = losing()
+    posterior = infer(model, SMC(8, 0.0, twist=learn_twist(model, 300)), seed=1)
+    assert posterior.log_evidence == pytest.approx(math.log(sum(measure(model).values())), abs=1e-6)
+    assert posterior.ess == pytest.approx(8.0, abs=1e-6)
 
 
 def test_an_impossible_program():

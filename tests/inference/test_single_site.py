@@ -12,7 +12,7 @@ from grammars import Choice, Regex, prefix_predicate
 from inference import AWRS, Enumerate, NoSurvivors, SingleSiteMH, TableLM, TableMDM, infer
 from inference.retracing import Change, Retracing
 from inference.runtime import Runtime
-from inference.testing import TooManyPaths, check_invariant, check_unbiased
+from inference.testing import TooManyPaths, check_invariant, check_together, check_unbiased
 from inference.testing.strategies import programs
 from inference.testing.suite import checked_after, corrected, foreseen, ragged, relabelled, uneven
 from ppl import Categorical, InvalidArgument, condition, factor, guide, observe, potential, program, sample
@@ -154,6 +154,10 @@ def test_after_several_sweeps_a_chain_has_still_the_weight_of_its_start():
 
 def test_chains_side_by_side_do_not_disturb_one_another():
     check_invariant(pair(), replace(SINGLE, chains=2))
+
+
+def test_together_as_alone():
+    check_together([pair(), relabelled(), changing()], SingleSiteMH(2, 6, start_particles=4))
 
 
 # Proposals.
