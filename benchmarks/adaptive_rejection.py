@@ -155,8 +155,10 @@ def twist_cases(model: str | None) -> list[tuple[str, Model[Any]]]:
             },
             whitespace="compact",
         )
-        prompt = 'A ticket as JSON: {"urgency":"low","product":"phone"}\nMy printer is on fire, as JSON:'
-        found.append(("JSON, a condition on a field", ticket(lm(prompt, max_tokens=24), schema, "laptop")))
+        examples = ("low", "phone"), ("high", "laptop"), ("low", "router")
+        lines = [f'{{"urgency":"{urgency}","product":"{product}"}}\n' for urgency, product in examples]
+        text = lm("Tickets as JSON:\n" + "".join(lines), max_tokens=24)
+        found.append(("SmolLM2: JSON, a condition on its last field", ticket(text, schema, "printer")))
     return found
 
 

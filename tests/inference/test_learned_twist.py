@@ -41,7 +41,7 @@ def stopped():
 PROGRAMS = (
     two_sites(), dead_ends(), rejected(), corrected(), filled(), forced(), uneven(), tossed(), relabelled(), stopped(),
 )  # fmt: skip
-PAIRS = (uneven(), rejected(), filled(), stopped())
+PAIRS = (uneven(), filled(), stopped())
 """Of which two runs can be enumerated soon."""
 
 
