@@ -127,10 +127,10 @@ def ends_in(text: Target[str], ending: str) -> str:
 
 
 @program
-def ticket(text: Target[str], schema: JsonSchema, product: str) -> Any:
-    """A record that its constraint allows, with a product that only some have."""
+def ticket(text: Target[str], schema: JsonSchema, urgency: str, product: str) -> Any:
+    """A record that its constraint allows, with fields that few have together."""
     drawn = sample(text, schema)
-    condition(drawn["product"] == product)
+    condition((drawn["urgency"], drawn["product"]) == (urgency, product))
     return drawn
 
 
@@ -157,8 +157,8 @@ def twist_cases(model: str | None) -> list[tuple[str, Model[Any]]]:
         )
         examples = ("low", "phone"), ("high", "laptop"), ("low", "router")
         lines = [f'{{"urgency":"{urgency}","product":"{product}"}}\n' for urgency, product in examples]
-        text = lm("Tickets as JSON:\n" + "".join(lines), max_tokens=24)
-        found.append(("SmolLM2: JSON, a condition on its last field", ticket(text, schema, "printer")))
+        text = lm("Tickets as JSON:\n" + "".join(lines), max_tokens=24, stop="\n")
+        found.append(("SmolLM2: JSON, a condition on two fields", ticket(text, schema, "low", "laptop")))
     return found
 
 
@@ -172,12 +172,12 @@ def measure_twist(name: str, model: Model[Any], attempts: int, particles: int, r
         posteriors = [infer(model, method, seed=seed, progress=False) for seed in range(runs)]
         estimates[label] = np.exp([posterior.log_evidence for posterior in posteriors])
         found[label] = {"tokens": float(np.mean([posterior.cost.tokens for posterior in posteriors]))}
-    mass = float(estimates["twisted"].mean())  # the better one; both are unbiased
+    mass = float(np.mean([of_runs.mean() for of_runs in estimates.values()]))  # both are unbiased
     for label, of_runs in estimates.items():
-        variance = float(np.mean((of_runs / mass - 1.0) ** 2))
+        variance = float(np.mean((of_runs / mass - 1.0) ** 2)) if mass > 0.0 else math.inf
         found[label]["evidence"] = float(f"{of_runs.mean():.3g}")
-        found[label]["relative_variance"] = float(f"{variance:.3g}")
-        found[label]["tokens_per_effective_sample"] = round(found[label]["tokens"] * variance, 1)
+        found[label]["relative_variance"] = float(f"{variance:.3g}") if mass > 0.0 else None
+        found[label]["tokens_per_effective_sample"] = _ratio(found[label]["tokens"] * variance, 1.0) if mass else None
     return {"case": name, "learning": twist.drawn, "attempts": twist.attempts, **found}
 
 

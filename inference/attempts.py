@@ -56,7 +56,8 @@ class Attempts(Scheduler):
 
     Each step of a run adds to its log-weight, or takes away. B bounds the sum of what is *added*, so that what is taken
     away, by masks, densities and negative factors, lowers the bound at once and not at the end. Without a
-    bound gains do not count: the trie learns of losses only, and what is accepted is of no use.
+    bound gains do not count, and a run goes on until it has no weight: the trie learns of losses, as deep as it can,
+    and what is accepted is of no use.
 
     Attributes
     ----------
@@ -174,7 +175,9 @@ class Attempts(Scheduler):
         return row, tilt
 
     def _passes(self, i: int, log_sum: float) -> bool:
-        """Let a run pass with probability S / U'."""
+        """Let a run pass with probability S / U'; where only learning matters, to its end."""
+        if not self._counts_gains:
+            return log_sum > -math.inf
         log_share = log_sum - float(self._chosen_by[i])
         if log_share > -_CERTAIN:
             return True
