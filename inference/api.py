@@ -13,6 +13,7 @@ from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, N
 from inference.estimators import AWRS
 from inference.genealogy import Genealogy
 from inference.infer import infer
+from inference.learned_twist import LearnedTwist, learn_twist
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
@@ -27,6 +28,7 @@ from inference.methods import (
     ParticleIndependentMH,
     Rejection,
     ResampleMoveSMC,
+    SingleSiteMH,
     SteeringSMC,
     SuffixMCMC,
     TemperedSMC,
@@ -57,6 +59,7 @@ __all__ = [
     "Flag",
     "Genealogy",
     "Importance",
+    "LearnedTwist",
     "LocallyConstrained",
     "Method",
     "MissingDependency",
@@ -71,6 +74,7 @@ __all__ = [
     "Rejection",
     "ResampleMoveSMC",
     "Sample",
+    "SingleSiteMH",
     "SiteReport",
     "SteeringSMC",
     "Step",
@@ -90,6 +94,7 @@ __all__ = [
     "evidence_spread",
     "infer",
     "infer_many",
+    "learn_twist",
     "load",
     "load_mdm",
     "nested",

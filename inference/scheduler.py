@@ -185,8 +185,10 @@ class Scheduler:
             indices = group.particles[members].tolist()
             states: list[Any] = [self._text(i) for i in indices]
             with self._located(indices[0]):
-                tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
+                proposal = group.proposal.take(members)
+                tokens, log_weights = proposal.draw(self.rng, states)
             self.drawn += len(tokens)
+            self._note(indices, proposal, tokens)
             tally_draws(group.kernel, states, log_weights)
             self.runtime.recorder.drawn(self.particles, indices, tokens, log_weights)
             for i, state, token, w in zip(
@@ -202,6 +204,12 @@ class Scheduler:
                 written.append((i, state))
         self._groups = []
         self._go_on(sorted(written, key=lambda t: t[0]))
+
+    def _note(self, indices: Sequence[int], proposal: Proposal, tokens: NDArray[np.int64]) -> None:
+        """Take note of the tokens that particles have drawn and not yet written; for schedulers that follow them."""
+
+    def _note_value(self, i: int, form: FiniteForm, index: int) -> None:
+        """Take note of the value that particle i has drawn; for schedulers that follow it."""
 
     def close(self) -> None:
         """Abandon the runs that are still going."""
@@ -231,19 +239,30 @@ class Scheduler:
     def _settle(self, todo: Todo) -> None:
         """Handle requests until each particle is at a text site, finished or dead."""
         while todo:
-            waiting: list[tuple[int, Observe]] = []
+            waiting: Todo = []
             queue, todo = todo[::-1], []
             while queue:
                 i, request = queue.pop()
-                if isinstance(request, Observe) and not isinstance(request.target, Nested):
+                if self._is_scored(i, request):
                     waiting.append((i, request))
                 else:
                     queue += reversed(self._handle(i, request))
-            observed = [(request.target, request.value) for _, request in waiting]
-            densities = log_densities(observed, self.runtime.sessions, self.runtime.twists)
-            for (i, request), log_density in zip(waiting, densities, strict=True):
-                if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
-                    todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
+            todo = self._score(waiting)
+
+    def _is_scored(self, i: int, request: Request) -> bool:
+        """Return whether a request of particle i waits for the others, to be scored with theirs."""
+        return isinstance(request, Observe) and not isinstance(request.target, Nested)
+
+    def _score(self, waiting: Todo) -> Todo:
+        """Resolve the requests that wait to be scored; return those that follow."""
+        observed = [(i, request) for i, request in waiting if isinstance(request, Observe)]
+        asked = [(request.target, request.value) for _, request in observed]
+        densities = log_densities(asked, self.runtime.sessions, self.runtime.twists)
+        todo: Todo = []
+        for (i, request), log_density in zip(observed, densities, strict=True):
+            if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
+                todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
+        return todo
 
     def _handle(self, i: int, request: Request) -> Todo:
         """Resolve one request of particle i; return the requests that follow from it."""
@@ -289,6 +308,7 @@ class Scheduler:
         if not self._add_weight(i, float(torch.logsumexp(logits, -1)), f"no value left of {form}"):
             return []
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
+        self._note_value(i, form, index)
         self.runtime.recorder.chosen(self.particles, i, form, index, before)
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
 

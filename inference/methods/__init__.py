@@ -11,6 +11,7 @@ from inference.methods.particle_gibbs import ParticleGibbs
 from inference.methods.particle_independent import ParticleIndependentMH
 from inference.methods.rejection import Rejection
 from inference.methods.resample_move import ResampleMoveSMC
+from inference.methods.single_site import SingleSiteMH
 from inference.methods.smc import SMC
 from inference.methods.steering import SteeringSMC
 from inference.methods.suffix import SuffixMCMC
@@ -30,6 +31,7 @@ __all__ = [
     "ParticleIndependentMH",
     "Rejection",
     "ResampleMoveSMC",
+    "SingleSiteMH",
     "SteeringSMC",
     "SuffixMCMC",
     "TemperedSMC",

@@ -78,8 +78,9 @@ class SuffixMCMC(Chain):
 
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first runs from SMC."""
-        smc, entropies = SMC(self.start_particles), self.cut == "entropy"
-        return stored_start(smc, model, rng, runtime, self.chains, entropies=entropies)
+        entropies = self.cut == "entropy"
+        population = PathStorage(model, self.start_particles, rng, runtime, entropies=entropies)
+        return stored_start(SMC(self.start_particles), population, self.chains)
 
     def sweep(self, runs: tuple[Run, ...], model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Propose another suffix to each chain that has something to draw."""

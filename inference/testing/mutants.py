@@ -35,7 +35,9 @@ from inference.testing import (
     nesting_mutants,
     rejuvenation_mutants,
     search_mutants,
+    single_site_mutants,
     steering_mutants,
+    twist_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -56,7 +58,9 @@ __all__ = [
     "nesting_mutants",
     "rejuvenation_mutants",
     "search_mutants",
+    "single_site_mutants",
     "steering_mutants",
+    "twist_mutants",
 ]
 
 

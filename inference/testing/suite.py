@@ -17,6 +17,7 @@ from inference.conditional import CONDITIONAL_SCHEMES
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
+from inference.learned_twist import learn_twist
 from inference.methods import (
     SMC,
     AdaptiveRejection,
@@ -27,6 +28,7 @@ from inference.methods import (
     ParticleIndependentMH,
     Rejection,
     ResampleMoveSMC,
+    SingleSiteMH,
     SteeringSMC,
     SuffixMCMC,
     TemperedSMC,
@@ -39,10 +41,12 @@ from inference.testing.checks import check_resampling, check_together, check_unb
 from inference.testing.invariance import check_conditional_resampling, check_invariant
 from inference.testing.rejuvenation import check_rejuvenation
 from inference.testing.variance import check_evidence_variance
+from ppl.errors import InvalidArgument
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
 from ppl.program import Model, program
 from ppl.targets import Categorical, guide
+from ppl.trace import Trace
 
 LM = TableLM.random(["a", "b"], seed=5)
 DRAFTING = TableLM.random(["a", "b"], seed=5)
@@ -165,6 +169,33 @@ def relearned() -> str:
 
 
 @program
+def relabelled() -> tuple[str, str, tuple[str, ...]]:
+    """A label that later sites depend on: how many there are, what they may be, and a prompt."""
+    label: str = sample(Categorical(["x", "y"], [2, 1]), name="label")
+    text: str = sample(LM(label, max_tokens=1) & Choice(["a", "b"]), name="text")
+    marks = tuple(
+        sample(Categorical("pq" if label == "x" else "qr", [1, 3])) for _ in range(1 + (label == "y"))
+    )
+    factor(0.6 if text == "a" else -0.3 * len(marks))
+    return label, text, marks
+
+
+@program
+def labelled(label: str) -> str:
+    """A text after a given label."""
+    return sample(LM(label, max_tokens=1))
+
+
+@program
+def checked_after() -> tuple[str, str]:
+    """A text that is checked, after a choice that changes its target."""
+    label: str = sample(Categorical(["x", "y"], [2, 1]))
+    text: str = sample(LM(label, max_tokens=1) & Regex("a?").by_check())
+    factor(0.4 * len(text))
+    return label, text
+
+
+@program
 def tossed() -> str:
     """Coins that are tossed one run after the other before any text begins."""
     coin: str = sample(Categorical(["x", "y", "z"], [1, 2, 3]))
@@ -194,6 +225,11 @@ def respelled() -> tuple[str, str, str]:
     return text, "x" * coin, sample(SPELLING(text * coin, max_tokens=1) & Choice(["a", "ab"]))
 
 
+def _flipped(trace: Trace) -> Categorical[str]:
+    """Propose the label that a run does not have, mostly."""
+    return Categorical(["x", "y"], [1, 4] if trace["label"].outcome == "x" else [3, 1])
+
+
 MODELS: tuple[Model[Any], ...] = (two_sites(), ragged(), dead_ends())
 
 AWRS_SETTINGS = (
@@ -217,6 +253,13 @@ def run_chains() -> None:
     suffix = SuffixMCMC(1, 1, start_particles=1)
     for chain in (gibbs, suffix, replace(suffix, cut="entropy"), ParticleIndependentMH(1, 1)):
         check_invariant(uneven(), chain)
+    single = SingleSiteMH(1, 1, start_particles=1)
+    check_invariant(relabelled(), single)
+    check_invariant(checked_after(), single)
+    check_unbiased(uneven(), replace(single, sweeps=2))
+    check_invariant(
+        relabelled(), replace(single, proposals={"label": _flipped, "text": LM("z", max_tokens=2)})
+    )
     check_unbiased(filled(), gibbs)
     for scheme in CONDITIONAL_SCHEMES:
         check_conditional_resampling(scheme, np.array([0.45, 0.2, 0.35]))
@@ -257,6 +300,19 @@ def run_steering() -> None:
     check_unbiased(weighed_inside(Importance(2)), Importance(1))
 
 
+def run_twists() -> None:
+    """Check that learned twists change neither posterior nor evidence, and are used for their own models only."""
+    check_unbiased(uneven(), SMC(2, 1.0, twist=learn_twist(uneven(), 6)))
+    check_unbiased(rejected(), SMC(1, twist=learn_twist(rejected(), 6)))
+    check_unbiased(relearned(), SMC(1, twist=2))
+    for other in (relearned(), labelled("y")):
+        try:
+            learn_twist(labelled("x"), 1).require(other)
+        except InvalidArgument:
+            continue
+        raise AssertionError(f"a twist that was learned from labelled('x') was taken for {other!r}")
+
+
 def run_suite() -> None:
     """Run the checks that the mutants must fail."""
     for scheme in SCHEMES:
@@ -272,6 +328,7 @@ def run_suite() -> None:
     check_unbiased(dead_ends(), Rejection(2, log_bound=0.3))
     check_unbiased(relearned(), AdaptiveRejection(2, batch=1))
     check_unbiased(tossed(), AdaptiveRejection(2, batch=2))
+    run_twists()
     check_unbiased(dead_ends(), SMC(2, 1.0))
     check_unbiased(two_sites(), SMC(2, 1.0))
     check_unbiased(ragged(), SMC(2, 1.0))

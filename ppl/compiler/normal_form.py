@@ -163,7 +163,7 @@ def _native(base: Target[Any]) -> tuple[Target[Any], tuple[Potential, ...]]:
     """
     pairs = factors(base)
     home = _first_text(base).lm
-    foreign = [(expert, a) for expert, a in pairs if not _same_tokens(home, _first_text(expert).lm)]
+    foreign = [(expert, a) for expert, a in pairs if not same_tokens(home, _first_text(expert).lm)]
     kept = product([pair for pair in pairs if pair not in foreign])
     return kept, tuple(score(expert, at="word").scaled(a) for expert, a in foreign)
 
@@ -180,7 +180,8 @@ def _first_text(target: Target[Any]) -> Text:
     return target
 
 
-def _same_tokens(a: LM, b: LM) -> bool:
+def same_tokens(a: LM, b: LM) -> bool:
+    """Return whether two language models write with the same tokens."""
     left, right = a.vocabulary, b.vocabulary
     return left is right or (left.tokens == right.tokens and left.eos == right.eos)
 
@@ -202,7 +203,7 @@ def _pool(target: Target[Any], texts: list[Any]) -> Pool:
 
 def _require_common(first: Text, other: Text, pool: Pool) -> None:
     """Raise `InvalidArgument` unless two texts are measures over the same sequences of tokens."""
-    if not _same_tokens(first.lm, other.lm):
+    if not same_tokens(first.lm, other.lm):
         raise InvalidArgument(
             f"{first.lm.name!r} and {other.lm.name!r} have different tokens, of which there is no power mean",
             hint="let one write and the other judge: p * q",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    adaptive_rejection,
     drafts,
     engines,
     generate,
@@ -212,3 +213,15 @@ def test_the_interval_of_a_ratio_of_variances():
     assert ratio["low"] < 4.0 < ratio["high"]
     assert awrs.variance_ratio([*few, float("-inf")], few)["ratio"] == pytest.approx(1.0)
     assert awrs.variance_ratio([-1.0, -1.0], [-3.0, -3.0])["ratio"] == pytest.approx(1.0)
+
+
+def test_adaptive_rejection(capsys):
+    sizes = ["--samples", "3", "--attempts", "60", "--learn", "30", "--particles", "2", "--runs", "3"]
+    adaptive_rejection.main(sizes)
+    measured = result(capsys)
+    for run in measured["runs"]:
+        assert run["factor"]["predicted limit"] > 0.0
+        assert run["samples"]["adaptive, batch=1"] == 3
+    (twist,) = measured["twists"]
+    assert twist["learning"] > 0
+    assert twist["twisted"]["tokens"] > 0.0
