@@ -136,9 +136,9 @@ class PathStorage(Scheduler):
                 self._remember(i, snapshot, earned, positions, entropies.get(i, 0.0))
 
     @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
         earned = self.log_weights + self._offsets
-        super().select(ancestors)
+        super().select(ancestors, log_weights)
         self.moments = [self.moments[a] for a in ancestors.tolist()]
         self._offsets = earned[ancestors] - self.log_weights
 

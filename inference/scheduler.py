@@ -124,8 +124,8 @@ class Scheduler:
         """Whether no live particle has a choice of tokens in this tick."""
         return all(group.proposal.forced for group in self._groups)
 
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        """Replace the particles by copies of `ancestors` (N,), each with the mean weight.
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        """Replace the particles by copies of `ancestors` (N,), each with the mean weight, or with the given ones.
 
         The first copy of a particle keeps its live run, the others replay. Proposals move along, so that the
         copies draw different tokens.
@@ -138,7 +138,8 @@ class Scheduler:
         for a, parent in enumerate(parents):
             if a not in seen:
                 parent.close()
-        self.log_weights = np.full(len(ancestors), log_mean_exp(self.log_weights))
+        mean = log_mean_exp(self.log_weights)
+        self.log_weights = np.full(len(ancestors), mean) if log_weights is None else log_weights
         self.runtime.recorder.selected(parents, self.particles, self.log_weights)
         for group in self._groups:
             order = {int(i): k for k, i in enumerate(group.particles)}

@@ -9,6 +9,7 @@ from inference.methods.importance import Importance
 from inference.methods.local import LocallyConstrained
 from inference.methods.particle_gibbs import ParticleGibbs
 from inference.methods.particle_independent import ParticleIndependentMH
+from inference.methods.pruned_enriched import PrunedEnriched
 from inference.methods.rejection import Rejection
 from inference.methods.smc import SMC
 from inference.methods.suffix import SuffixMCMC
@@ -26,6 +27,7 @@ __all__ = [
     "Method",
     "ParticleGibbs",
     "ParticleIndependentMH",
+    "PrunedEnriched",
     "Rejection",
     "SuffixMCMC",
     "TemperedSMC",

@@ -25,6 +25,7 @@ from inference.methods import (
     Importance,
     ParticleGibbs,
     ParticleIndependentMH,
+    PrunedEnriched,
     Rejection,
     SuffixMCMC,
     TemperedSMC,
@@ -216,6 +217,7 @@ def run_suite() -> None:
     check_unbiased(corrected(), SMC(1, bridge=2))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0)))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
+    check_unbiased(uneven(), PrunedEnriched(2, 1.0, 1.0))
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
     check_together([*MODELS, *MODELS], SMC(3))
