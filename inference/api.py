@@ -1,6 +1,7 @@
 """The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
 
 from inference.convergence import chain_ess, split_rhat
+from inference.costs import CostPerSolved, cost_per_solved
 from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
@@ -14,10 +15,13 @@ from inference.infer import infer
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
+    AdaptiveConsistency,
     AdaptiveRejection,
     BeamSearch,
+    BestFirst,
     BestOfN,
     Enumerate,
+    FirstFinished,
     Importance,
     LocallyConstrained,
     Method,
@@ -38,14 +42,18 @@ from inference.voting import Ranked, Vote
 __all__ = [
     "AWRS",
     "SMC",
+    "AdaptiveConsistency",
     "AdaptiveRejection",
     "BeamSearch",
+    "BestFirst",
     "BestOfN",
     "BoundExceeded",
     "BudgetExceeded",
     "Cost",
+    "CostPerSolved",
     "CoveragePoint",
     "Enumerate",
+    "FirstFinished",
     "Flag",
     "Importance",
     "LocallyConstrained",
@@ -75,6 +83,7 @@ __all__ = [
     "Weighted",
     "chain_ess",
     "classifier",
+    "cost_per_solved",
     "coverage",
     "infer",
     "infer_many",

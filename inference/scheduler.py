@@ -238,6 +238,7 @@ class Scheduler:
         particle = self.particles[i]
         if isinstance(request, Finished):
             particle.finished, particle.value = True, request.value
+            self.runtime.runs += 1
             return []
         if isinstance(request, Weigh):
             reason = "the condition was false" if request.primitive == "condition" else "factor(-inf)"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -43,9 +44,16 @@ class Question(NamedTuple):
 
 
 class Twists:
-    """What a run has asked of its potentials: each distinct text once, all texts of a tick together."""
+    """What a run has asked of its potentials: each distinct text once, all texts of a tick together.
+
+    Attributes
+    ----------
+    asked:
+        Texts that functions were asked of; what a score asks of language models counts there.
+    """
 
     def __init__(self, sessions: Sessions) -> None:
+        self.asked = 0
         self._sessions = sessions
         self._rollouts = sessions.apart()  # the population's contexts stay in its cache
         self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
@@ -81,7 +89,8 @@ class Twists:
         if not isinstance(potential, FunctionPotential) or not potential.lookahead:
             return self.ask(potential, [question for _, question in asked])
         ahead = [state for state, _ in asked if isinstance(state, TextState) and not state.finished]
-        drawn = iter(look_ahead(potential, ahead, self._rollouts, rng) if ahead else ())
+        ask = partial(self._evaluate, potential)
+        drawn = iter(look_ahead(potential, ahead, self._rollouts, rng, ask) if ahead else ())
         return [
             self.at_end(potential, question.text) if state.finished else next(drawn)
             for state, question in asked
@@ -104,12 +113,16 @@ class Twists:
     def _values(self, potential: Potential, questions: Sequence[Question]) -> list[float]:
         texts = [question.text for question in questions]
         if isinstance(potential, FunctionPotential):
-            return potential.ask(texts)
+            return self._evaluate(potential, texts)
         assert isinstance(potential, ScorePotential)
         target = potential.target
         ends = iter(log_densities([(target, q.text) for q in questions if q.complete], self._sessions, self))
         begun = iter(log_prefixes(target, [q.text for q in questions if not q.complete], self._sessions))
         return potential.weighed(texts, [next(ends if q.complete else begun) for q in questions])
+
+    def _evaluate(self, potential: FunctionPotential, texts: Sequence[str]) -> list[float]:
+        self.asked += len(texts)
+        return potential.ask(texts)
 
 
 def _asked(state: State, potential: Potential, after: int) -> Question | None:
@@ -120,7 +133,7 @@ def _asked(state: State, potential: Potential, after: int) -> Question | None:
         return None
     if isinstance(state, InfillState):
         return Question(state.guess(), complete=True)
-    text = _certain(state)
+    text = certain_text(state)
     boundary = potential.boundary(text, after)
     if boundary is None:
         return None
@@ -136,7 +149,7 @@ def _final(state: State, potential: Potential) -> bool:
     return state.finished or (isinstance(state, TextState) and isinstance(potential, FunctionPotential))
 
 
-def _certain(state: TextState) -> str:
+def certain_text(state: TextState) -> str:
     """Return the characters that are part of the text, whatever follows.
 
     A character may be half written, and what looks like the beginning of a stop string may become one.

@@ -1,16 +1,16 @@
 """Pruning and enrichment: runs that do badly are given up on the way, those that do well are copied. Exact.
 
-N runs begin with weight 1. At each tick, before the draw, the weight w of each live run is compared with the estimate of
-the evidence so far, Ẑ = (1/N) Σ w over all runs, finished ones included:
+N runs begin with weight 1. At each tick, before the draw, the weight w of each live run is compared with the estimate
+of the evidence so far, Ẑ = (1/N) Σ w over all runs, finished ones included:
 
     w < lower · Ẑ:   Russian roulette: it goes on with probability w / (lower · Ẑ), and then weighs lower · Ẑ;
     w > upper · Ẑ:   it is split into k = ⌈w / (upper · Ẑ)⌉ copies, which weigh w / k each.
 
-In both cases E[copies · new weight] = w given all that came before, so that the evidence (1/N) Σ w and every weighted sum
-stay unbiased. Ẑ may depend on the population, since it is known when the decision is made. The number of runs is
+In both cases E[copies · new weight] = w given all that came before, so that the evidence (1/N) Σ w and every weighted
+sum stay unbiased. Ẑ may depend on the population, since it is known when the decision is made. The number of runs is
 not fixed: after each comparison the live ones weigh from lower · Ẑ to upper · Ẑ, so that on average there are at most
-N / lower. Unlike resampling, each run is decided on for itself, and runs of moderate weight are left alone. A finished run
-costs nothing more, and stays.
+N / lower. Unlike resampling, each run is decided on for itself, and runs of moderate weight are left alone. A finished
+run costs nothing more, and stays.
 
 References: Grassberger (1997), *Pruned-enriched Rosenbluth method: simulations of θ polymers of chain length up to
 1 000 000*; in this form, a population that advances together, Grassberger (2002), *Go with the winners: a general Monte

@@ -11,8 +11,8 @@ import numpy as np
 
 from inference.branching import Branching, Move
 from inference.methods import beam, until
-from inference.methods.pruned_enriched import PrunedEnriched
 from inference.methods.base import Result
+from inference.methods.pruned_enriched import PrunedEnriched
 from inference.testing.mutant import mutant
 from inference.weights import Floats, log_mean_exp
 from ppl.compiler.normal_form import FiniteForm

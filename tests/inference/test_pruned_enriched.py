@@ -76,7 +76,10 @@ def test_hopeless_runs_cost_no_tokens():
 
 
 def test_without_thresholds_it_is_importance_sampling():
-    plain, same = infer(uneven(), Importance(5), seed=1), infer(uneven(), PrunedEnriched(5, 0.0, math.inf), seed=1)
+    plain, same = (
+        infer(uneven(), Importance(5), seed=1),
+        infer(uneven(), PrunedEnriched(5, 0.0, math.inf), seed=1),
+    )
     assert [(s.value, s.log_weight) for s in same.samples] == [(s.value, s.log_weight) for s in plain.samples]
     assert same.log_evidence == pytest.approx(plain.log_evidence, abs=1e-12)
 
