@@ -37,6 +37,7 @@ from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
+from inference.solving import Solution, solve
 from inference.voting import Ranked, Vote
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "Rejection",
     "Sample",
     "SiteReport",
+    "Solution",
     "Step",
     "SuffixMCMC",
     "TableLM",
@@ -91,5 +93,6 @@ __all__ = [
     "load_mdm",
     "pass_at_k",
     "program_seed",
+    "solve",
     "split_rhat",
 ]

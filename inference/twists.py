@@ -1,7 +1,8 @@
 """Twists: the weights of potentials, asked at their boundaries while texts are written.
 
 With ψ_t = exp f(the text up to the last boundary of the first t tokens), and ψ = exp f(x) at the end, a text's weights
-are ψ_t / ψ_{t-1}; they multiply to exp f(x), whatever was asked on the way. ψ_0 = 1.
+are ψ_t / ψ_{t-1}; they multiply to exp f(x), whatever was asked on the way. ψ_0 = 1. For a potential of each step f is
+the sum of the rewards of the steps so far, so that a ratio is the reward of the last one.
 
 Reference: Whiteley and Lee (2014), *Twisted particle filters*; Zhao et al. (2024), *Probabilistic inference in language
 models via twisted sequential Monte Carlo*.
@@ -10,6 +11,7 @@ models via twisted sequential Monte Carlo*.
 from __future__ import annotations
 
 import codecs
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -57,6 +59,7 @@ class Twists:
         self._sessions = sessions
         self._rollouts = sessions.apart()  # the population's contexts stay in its cache
         self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
+        self._judged: defaultdict[Potential, dict[str, float]] = defaultdict(dict)
 
     def weigh(self, states: Sequence[State], rng: Rng) -> Floats:
         """Return the (n,) log-weights that the last tokens of n states add, and note them in the states."""
@@ -121,8 +124,17 @@ class Twists:
         return potential.weighed(texts, [next(ends if q.complete else begun) for q in questions])
 
     def _evaluate(self, potential: FunctionPotential, texts: Sequence[str]) -> list[float]:
-        self.asked += len(texts)
-        return potential.ask(texts)
+        """Return the values of a function, which is asked of the steps that are new."""
+        if not potential.each:
+            self.asked += len(texts)
+            return potential.ask(texts)
+        judged, steps = self._judged[potential], [potential.steps(text) for text in texts]
+        if len(judged) > _KEPT:
+            judged.clear()
+        new = list(dict.fromkeys(step for text in steps for step in text if step not in judged))
+        self.asked += len(new)
+        judged.update(zip(new, potential.judge(new), strict=True))
+        return [math.fsum(judged[step] for step in text) for text in steps]
 
 
 def _asked(state: State, potential: Potential, after: int) -> Question | None:

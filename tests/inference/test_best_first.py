@@ -46,7 +46,7 @@ def test_the_first_runs_of_random_programs_are_the_heaviest(random, batch, sampl
 
 
 def largest_rest(lm, length):
-    """Return the admissible heuristic that is exact: the log of the largest mass that a text can yet be multiplied by."""
+    """Return the exact heuristic: the log of the largest mass that a text can yet be multiplied by."""
     whole = {}
     for text, mass in target_measure(lm("x", max_tokens=length)).items():
         for n in range(len(text) + 1):
@@ -109,7 +109,7 @@ def test_gains_that_come_late_need_a_bound():
 
 def test_the_budget_is_kept():
     posterior = infer(text_of(LM, 6), BestFirst(expansions=7, batch=3, samples=100))
-    assert [step.live for step in posterior.steps][0] == 1
+    assert next(step.live for step in posterior.steps) == 1
     assert sum(step.live for step in posterior.steps) == 7
     assert posterior.cost.lm_calls == len(posterior.steps)
     assert posterior.log_evidence <= infer(text_of(LM, 6), Enumerate()).log_evidence
