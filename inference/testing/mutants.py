@@ -31,6 +31,7 @@ from inference.testing import (
     batching_mutants,
     chain_mutants,
     corrector_mutants,
+    scaling_mutants,
     search_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
@@ -48,6 +49,7 @@ __all__ = [
     "batching_mutants",
     "chain_mutants",
     "corrector_mutants",
+    "scaling_mutants",
     "search_mutants",
 ]
 

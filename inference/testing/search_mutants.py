@@ -12,11 +12,9 @@ import numpy as np
 from inference.branching import Branching, Move
 from inference.methods import beam, until
 from inference.methods.base import Result
-from inference.methods.pruned_enriched import PrunedEnriched
 from inference.testing.mutant import mutant
 from inference.weights import Floats, log_mean_exp
 from ppl.compiler.normal_form import FiniteForm
-from ppl.rng import Rng
 
 
 @mutant("a beam counts the values of a finite site alike")
@@ -57,37 +55,4 @@ def empty_runs_left_out() -> Iterator[None]:
         return log_mean_exp(found) if len(found) else -np.inf
 
     with patch.object(until, "log_mean_exp", over_the_others):
-        yield
-
-
-@mutant("who survives the roulette weighs what it did before")
-def roulette_for_free() -> Iterator[None]:
-    original = PrunedEnriched._copies
-
-    def copies(self: PrunedEnriched, log_weight: float, log_level: float, rng: Rng) -> tuple[int, float]:
-        number, new_weight = original(self, log_weight, log_level, rng)
-        return number, min(new_weight, log_weight)
-
-    with patch.object(PrunedEnriched, "_copies", copies):
-        yield
-
-
-@mutant("the copies of a run that is split weigh as much as it did")
-def split_for_free() -> Iterator[None]:
-    original = PrunedEnriched._copies
-
-    def copies(self: PrunedEnriched, log_weight: float, log_level: float, rng: Rng) -> tuple[int, float]:
-        number, new_weight = original(self, log_weight, log_level, rng)
-        return number, max(new_weight, log_weight)
-
-    with patch.object(PrunedEnriched, "_copies", copies):
-        yield
-
-
-@mutant("the evidence of a pruned population is the mean over those that are left")
-def mean_over_those_left() -> Iterator[None]:
-    def mean(self: PrunedEnriched, log_weights: Floats) -> float:
-        return log_mean_exp(log_weights) if len(log_weights) else -np.inf
-
-    with patch.object(PrunedEnriched, "_log_evidence", mean):
         yield

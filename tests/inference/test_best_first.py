@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from grammars import Regex
 from inference import BeamSearch, BestFirst, Enumerate, TableLM, TableMDM, infer, infer_many, program_seed
 from inference.testing import check_together, check_unbiased, target_measure
+from inference.testing.search_checks import check_heaviest
 from inference.testing.strategies import programs, toy_lms
 from inference.testing.suite import MODELS, corrected, filled, pooled, rejected, repeating, tossed
 from ppl import Categorical, InvalidArgument, condition, factor, potential, program, sample
@@ -22,15 +23,6 @@ def text_of(lm, length=3):
     return sample(lm("x", max_tokens=length))
 
 
-def masses(posterior):
-    return [sample.log_weight for sample in posterior.samples]
-
-
-def best(model, n=1):
-    """Return the masses of the n heaviest runs, by enumeration."""
-    return sorted(masses(infer(model, Enumerate())), reverse=True)[:n]
-
-
 @pytest.mark.parametrize("batch", [1, 3])
 def test_to_the_end_it_is_enumeration(batch):
     for model in (*MODELS, rejected(), corrected(), pooled(), filled(), repeating(), tossed()):
@@ -40,9 +32,7 @@ def test_to_the_end_it_is_enumeration(batch):
 @settings(max_examples=40)
 @given(programs(), st.integers(1, 4), st.integers(1, 3))
 def test_the_first_runs_of_random_programs_are_the_heaviest(random, batch, samples):
-    expected = best(random.model(), samples)
-    found = masses(infer(random.model(), BestFirst(10**4, batch, samples, log_bound=9.0)))
-    assert found[: len(expected)] == pytest.approx(expected, abs=1e-10)
+    check_heaviest(random.model(), BestFirst(10**4, batch, samples, log_bound=9.0))
 
 
 def largest_rest(lm, length):
@@ -64,9 +54,7 @@ def largest_rest(lm, length):
 @given(toy_lms(("a", "b", "c")), st.integers(1, 3), st.floats(0.0, 1.0))
 def test_any_admissible_heuristic_gives_the_mode(lm, batch, share):
     rest = largest_rest(lm, 3)
-    posterior = infer(text_of(lm), BestFirst(1000, batch, heuristic=lambda text: share * rest(text)))
-    assert masses(posterior)[0] == pytest.approx(best(text_of(lm))[0], abs=1e-10)
-    assert sum(step.live for step in posterior.steps) < 1000
+    check_heaviest(text_of(lm), BestFirst(1000, batch, 2, heuristic=lambda text: share * rest(text)))
 
 
 def test_a_better_heuristic_expands_less():

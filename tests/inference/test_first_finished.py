@@ -1,63 +1,22 @@
 """The first of several runs to finish have the law of the shortest, and the others cost no more tokens."""
 
 import math
-from itertools import product
 
 import pytest
 
-from inference import FirstFinished, Importance, TableLM, Until, infer
-from inference.progress import Progress
-from inference.runtime import Runtime
-from inference.testing import check_together, check_unbiased, expectation, measure, paths
+from inference import FirstFinished, TableLM, Until, infer
+from inference.testing import check_together, check_unbiased, measure
+from inference.testing.search_checks import check_shortest
 from inference.testing.suite import MODELS, dead_ends, ragged, tossed, uneven
 from ppl import InvalidArgument, condition, factor, program, sample
 
 LM = TableLM.random(["a", "b"], seed=8)
 
 
-def run_by(model, method):
-    def run(rng):
-        with Runtime() as runtime:
-            return method.run(model, rng, runtime, Progress())
-
-    return run
-
-
-def single_runs(model):
-    """Return the law of a single run: {(value, weight, tokens): probability}."""
-    law = {}
-    for probability, result in paths(run_by(model, Importance(1))):
-        weight = math.exp(result.log_weights[0])
-        key = (result.particles[0].value, weight, result.drawn)
-        law[key] = law.get(key, 0.0) + probability
-    return law
-
-
-def law_of_the_shortest(model, k, m):
-    """Return E[(1/k) Σ ω 1{x}] over the m shortest of k runs that have weight, of equal lengths the first."""
-    law = {}
-    for runs in product(single_runs(model).items(), repeat=k):
-        probability = math.prod(p for _, p in runs)
-        weighed = [(tokens, i, value, w) for i, ((value, w, tokens), _) in enumerate(runs) if w > 0.0]
-        for _, _, value, w in sorted(weighed)[:m]:
-            law[value] = law.get(value, 0.0) + probability * w / k
-    return law
-
-
 @pytest.mark.parametrize(("k", "m"), [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2)])
 def test_the_law_is_that_of_the_shortest(k, m):
     for model in (uneven(), dead_ends()) if k < 3 else (dead_ends(), tossed()):
-
-        def masses(rng, model=model):
-            result = run_by(model, FirstFinished(k, m))(rng)
-            law = {"evidence": math.exp(result.log_evidence)}
-            for p, w in zip(result.particles, result.log_weights.tolist(), strict=True):
-                law[p.value] = law.get(p.value, 0.0) + math.exp(w) / k
-            return law
-
-        expected = law_of_the_shortest(model, k, m)
-        expected["evidence"] = math.fsum(expected.values())
-        assert expectation(masses) == pytest.approx(expected, abs=1e-10)
+        check_shortest(model, FirstFinished(k, m))
 
 
 def test_if_all_are_kept_it_is_importance_sampling():
