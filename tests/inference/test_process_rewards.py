@@ -57,14 +57,16 @@ def test_runs_are_compared_where_a_step_ends():
     """Particles that have done badly at a line break are dropped there, before the next line is written."""
     lm = TableLM(
         ["good", "bad", "\n"],
-        lambda prompt, generated: [[0.2, 0.8, 0, 0], [0, 0, 1.0, 0]][len(generated) % 2],
+        lambda prompt, generated: (
+            [0, 0, 0, 1.0] if len(generated) == 8 else [[0.2, 0.8, 0, 0], [0, 0, 1.0, 0]][len(generated) % 2]
+        ),
     )
 
     def prm(text):
         return 0.0 if text.endswith("good\n") else -6.0
 
-    for each, share in ((True, 1.0), (False, 0.9)):
-        target = lm("", max_tokens=8, stop="!") * potential(prm, at="line", each=each)
+    for each in (True, False):
+        target = lm("", max_tokens=8) * potential(prm, at="line", each=each)
         posterior = infer(reasoned(target), SMC(200), seed=0)
         resampled = [step.tick for step in posterior.steps if step.resampled]
         assert resampled
