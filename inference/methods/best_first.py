@@ -75,7 +75,8 @@ class BestFirst(Method):
         How many results are wanted, at least 1.
     heuristic:
         h: maps the text so far of the site that is being written to nats, or a `potential` of such a function, which is
-        asked at its boundaries and may be batched. None: `log_bound`. Values above `log_bound` count as that.
+        asked at its boundaries and may be batched; between two of them the last value holds, before the first
+        `log_bound`. None: `log_bound`. Values above `log_bound` count as that.
     log_bound:
         An upper bound, in nats, on what can yet be added to the weight of a run: positive factors and potentials.
 

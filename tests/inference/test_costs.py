@@ -7,16 +7,28 @@ import pytest
 
 from inference import (
     SMC,
+    AdaptiveConsistency,
+    AdaptiveRejection,
+    BeamSearch,
+    BestFirst,
     BestOfN,
     Cost,
     Enumerate,
+    FirstFinished,
     Importance,
+    LocallyConstrained,
+    ParticleGibbs,
+    ParticleIndependentMH,
     Posterior,
+    PrunedEnriched,
     Rejection,
+    SuffixMCMC,
     TableLM,
+    TemperedSMC,
     Until,
     cost_per_solved,
     infer,
+    methods,
 )
 from ppl import InvalidArgument, condition, potential, program, sample
 
@@ -49,6 +61,43 @@ def test_runs_that_end_are_counted():
 
     posterior = infer(often_dead(), Importance(40))
     assert posterior.cost.runs == len(posterior) < 40
+
+
+METHODS = (
+    SMC(4),
+    Importance(4),
+    TemperedSMC(4),
+    PrunedEnriched(4),
+    Rejection(8, log_bound=1.0),
+    AdaptiveRejection(4, log_bound=1.0),
+    Enumerate(),
+    ParticleGibbs(2, 3),
+    ParticleIndependentMH(2, 3),
+    SuffixMCMC(1, 3),
+    BeamSearch(3),
+    BestFirst(),
+    BestOfN(4),
+    FirstFinished(4, 2),
+    AdaptiveConsistency(4),
+    Until(SMC(2), runs=2),
+    LocallyConstrained(4),
+)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+def test_every_method_reports_what_it_spent(method):
+    cost = infer(rated(), method, seed=0).cost
+    assert cost.runs > 0
+    assert cost.tokens > 0
+    assert cost.lm_tokens > 0
+    assert cost.lm_calls > 0
+    assert cost.verifier_calls > 0
+
+
+def test_the_methods_above_are_all():
+    assert {type(method).__name__ for method in METHODS} == {
+        name for name in methods.__all__ if name != "Method"
+    }
 
 
 def test_texts_that_potentials_are_asked_of_are_counted_once():
