@@ -94,8 +94,8 @@ def solve(
     seed:
         All randomness follows from it.
     concurrency:
-        Most attempts in flight. Those in flight when their task is solved are of no use: with more than one for each
-        task that is left, the last tasks cost a little more.
+        Most attempts in flight, and not more than tasks. Those in flight when their task is solved are of no use: where
+        fewer tasks are left than places, these cost a little more than one attempt after the other.
     awrs:
         As of `infer`.
 
@@ -125,8 +125,10 @@ def solve(
             yield task.model
 
     method = Importance(1) if method is None else method
+    require_positive("concurrency", concurrency)
+    places = min(concurrency, max(len(tasks), 1))
     results = infer_many(
-        started(), method, seed=seed, concurrency=concurrency, ordered=False, awrs=awrs, progress=False
+        started(), method, seed=seed, concurrency=places, ordered=False, awrs=awrs, progress=False
     )
     for index, posterior in results:
         begun[index].see(posterior, verify)
