@@ -1,6 +1,7 @@
 """The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
 
 from inference.convergence import autocorrelation, chain_ess, rank_rhat, split_rhat
+from inference.costs import CostPerSolved, cost_per_solved
 from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
@@ -17,15 +18,19 @@ from inference.learned_twist import LearnedTwist, learn_twist
 from inference.many import infer_many, program_seed
 from inference.methods import (
     SMC,
+    AdaptiveConsistency,
     AdaptiveRejection,
     BeamSearch,
+    BestFirst,
     BestOfN,
     Enumerate,
+    FirstFinished,
     Importance,
     LocallyConstrained,
     Method,
     ParticleGibbs,
     ParticleIndependentMH,
+    PrunedEnriched,
     Rejection,
     ResampleMoveSMC,
     SingleSiteMH,
@@ -39,23 +44,28 @@ from inference.posterior import Posterior, Sample, Weighted
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
+from inference.solving import Solution, solve
 from inference.spread import EvidenceSpread, evidence_spread
 from inference.voting import Ranked, Vote
 
 __all__ = [
     "AWRS",
     "SMC",
+    "AdaptiveConsistency",
     "AdaptiveRejection",
     "BeamSearch",
+    "BestFirst",
     "BestOfN",
     "BoundExceeded",
     "BudgetExceeded",
     "Cost",
+    "CostPerSolved",
     "CoveragePoint",
     "Diagnosis",
     "Enumerate",
     "EvidenceSpread",
     "Finding",
+    "FirstFinished",
     "Flag",
     "Genealogy",
     "Importance",
@@ -69,6 +79,7 @@ __all__ = [
     "ParticleGibbs",
     "ParticleIndependentMH",
     "Posterior",
+    "PrunedEnriched",
     "Ranked",
     "Record",
     "Rejection",
@@ -76,6 +87,7 @@ __all__ = [
     "Sample",
     "SingleSiteMH",
     "SiteReport",
+    "Solution",
     "SteeringSMC",
     "Step",
     "SuffixMCMC",
@@ -90,6 +102,7 @@ __all__ = [
     "autocorrelation",
     "chain_ess",
     "classifier",
+    "cost_per_solved",
     "coverage",
     "evidence_spread",
     "infer",
@@ -102,5 +115,6 @@ __all__ = [
     "pass_at_k",
     "program_seed",
     "rank_rhat",
+    "solve",
     "split_rhat",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Cost:
         Checks of single tokens by rejection sampling, each distinct pair of text and token once.
     lm_drafted:
         Tokens among `lm_tokens` that were evaluated ahead, in case that they come next.
+    runs:
+        Runs of the program that came to their end, also those that were dropped later; the dead are not among them,
+        and copies of a finished run count once.
+    verifier_calls:
+        Texts and values that were judged: texts of which function potentials were asked (each distinct one once), and
+        values that a method ranked or verified, such as `BestOfN(by=)` and `solve`. Not what a program computes itself.
     """
 
     tokens: int
@@ -68,6 +75,14 @@ class Cost:
     seconds: float
     checks: int = 0
     lm_drafted: int = 0
+    runs: int = 0
+    verifier_calls: int = 0
+
+    @classmethod
+    def total(cls, costs: Iterable[Cost]) -> Cost:
+        """Return the sum of several costs."""
+        given = list(costs)
+        return cls(*(sum(getattr(cost, field.name) for cost in given) for field in fields(cls)))
 
     @property
     def tokens_per_second(self) -> float:
@@ -76,7 +91,8 @@ class Cost:
 
     def __str__(self) -> str:
         checks = f"{self.checks} checks, " if self.checks else ""
+        verified = f"{self.verifier_calls} verifier calls, " if self.verifier_calls else ""
         return (
-            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {checks}"
+            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {checks}{verified}"
             f"{self.seconds:.1f} s, {self.tokens_per_second:.0f} tokens/s"
         )

@@ -93,7 +93,8 @@ def posterior_of(
         sites = reports(runtime)
     seconds, checks = runtime.clock() - start, sum(site.checks for site in sites)
     evaluated = usage.prompt_tokens + usage.tokens
-    cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted)
+    spent = runtime.runs, runtime.verifier_calls
+    cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted, *spent)
     model.measured = {site.address: site.lines() for site in sites}
     pairs = enumerate(zip(result.particles, result.log_weights.tolist(), strict=True))
     kept = [(particle, w, i) for i, (particle, w) in pairs if particle.finished and w > -np.inf]

@@ -40,7 +40,7 @@ from inference.kernels import Proposal
 from inference.mass_trie import Node
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler, Todo
-from inference.weights import log_masses
+from inference.weights import Floats, log_masses
 from ppl.compiler.normal_form import FiniteForm
 from ppl.compiler.plan import KernelName
 from ppl.errors import InvalidArgument
@@ -151,8 +151,8 @@ class Twisted(Scheduler):
         self._twists = np.zeros(size)  # log h, as it is in the weights
 
     @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        super().select(ancestors)
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        super().select(ancestors, log_weights)
         self._nodes = [self._nodes[a] for a in ancestors.tolist()]
         self._twists = self._twists[ancestors]
 

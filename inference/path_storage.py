@@ -104,9 +104,9 @@ class RunStorage(Scheduler):
         return Run(self.particles[i], self.earned(i))
 
     @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
         earned = self.log_weights + self._offsets
-        super().select(ancestors)
+        super().select(ancestors, log_weights)
         self._offsets = earned[ancestors] - self.log_weights
 
 
@@ -158,8 +158,8 @@ class PathStorage(RunStorage):
                 self._remember(i, snapshot, earned, positions, entropies.get(i, 0.0))
 
     @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        super().select(ancestors)
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        super().select(ancestors, log_weights)
         self.moments = [self.moments[a] for a in ancestors.tolist()]
 
     @override

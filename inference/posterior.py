@@ -215,7 +215,7 @@ class Posterior(Generic[R]):
     def __repr__(self) -> str:
         head = f"Posterior of {self.method}, seed {self.seed}"
         if not self.samples:
-            return f"{head}: no survivors, log evidence -inf\n  {self.no_survivors}"
+            return f"{head}: no survivors, log evidence {self.log_evidence:.4f}\n  {self.no_survivors}"
         rows = [f"  {p:7.4f}  {_line(value)}" for value, p in self.top(8)]
         rest = len(self.top(len(self))) - len(rows)
         return "\n".join(

@@ -35,6 +35,7 @@ from inference.scheduler import Todo
 from inference.text import TextState
 from inference.twists import State
 from inference.visits import Given, Ids, Key, Score, Visit, score_texts, score_value, written
+from inference.weights import Floats
 from ppl.compiler.normal_form import FiniteForm, TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.fiber import Draw, Request
@@ -173,8 +174,8 @@ class Retracing(RunStorage):
     # Moves: as those of the scheduler, with draws that are kept or offered.
 
     @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        super().select(ancestors)
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        super().select(ancestors, log_weights)
         self.visits = [self.visits[a] for a in ancestors.tolist()]
         self._opened = [self._opened[a] for a in ancestors.tolist()]
         self._log_proposals = self._log_proposals[ancestors]

@@ -45,6 +45,10 @@ class Runtime:
         What the denoisers of masked-diffusion models have spent.
     recorder:
         Who is told of every move.
+    runs:
+        Runs of the program that have come to their end.
+    judged:
+        Values that the method has had ranked or verified.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
@@ -66,6 +70,7 @@ class Runtime:
         self.drafts = Drafts() if drafts else None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
+        self.runs = self.judged = 0
         self.recorder = Recorder() if recorder is None else recorder
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
@@ -108,6 +113,11 @@ class Runtime:
         finally:
             self._elsewhere.append(inner.sessions.usage)
             inner.sessions.__exit__(None, None, None)
+
+    @property
+    def verifier_calls(self) -> int:
+        """Texts that potentials were asked of, and values that the method has had judged."""
+        return self.twists.asked + self.judged
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""

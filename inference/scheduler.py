@@ -137,8 +137,8 @@ class Scheduler:
         """Whether no live particle has a choice of tokens in this tick."""
         return all(group.proposal.forced for group in self._groups)
 
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        """Replace the particles by copies of `ancestors` (N,), each with the mean weight.
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        """Replace the particles by copies of `ancestors` (N,), each with the mean weight, or with the given ones.
 
         The first copy of a particle keeps its live run, the others replay. Proposals move along, so that the
         copies draw different tokens.
@@ -151,7 +151,8 @@ class Scheduler:
         for a, parent in enumerate(parents):
             if a not in seen:
                 parent.close()
-        self.log_weights = np.full(len(ancestors), log_mean_exp(self.log_weights))
+        mean = log_mean_exp(self.log_weights)
+        self.log_weights = np.full(len(ancestors), mean) if log_weights is None else log_weights
         self.runtime.recorder.selected(parents, self.particles, self.log_weights)
         for group in self._groups:
             order = {int(i): k for k, i in enumerate(group.particles)}
@@ -269,6 +270,7 @@ class Scheduler:
         particle = self.particles[i]
         if isinstance(request, Finished):
             particle.finished, particle.value = True, request.value
+            self.runtime.runs += 1
             return []
         if isinstance(request, Weigh):
             reason = "the condition was false" if request.primitive == "condition" else "factor(-inf)"

@@ -72,6 +72,7 @@ def _record(posterior: Posterior[Any], record: Record) -> dict[str, Any]:
         record.populations == 1
         and int(record.ticks.max()) == len(posterior.steps)
         and int(record.lanes.max()) < int((record.parents < 0).sum())
+        and _stays(posterior, record)
     )
     return {
         "aligned": aligned,  # whether ticks and places of the moves are those of the steps and their ancestors
@@ -96,6 +97,13 @@ def _record(posterior: Posterior[Any], record: Record) -> dict[str, Any]:
         },
         "rows": _rows(posterior, record, aligned),
     }
+
+
+def _stays(posterior: Posterior[Any], record: Record) -> bool:
+    """Return whether all moves in ticks without ancestors are made in the place of the move before."""
+    still = np.array([False, *(step.ancestors is None for step in posterior.steps)])
+    moves = (record.parents >= 0) & still[record.ticks]
+    return bool((record.lanes[moves] == record.lanes[record.parents[moves]]).all())
 
 
 def _rows(posterior: Posterior[Any], record: Record, aligned: bool) -> dict[str, Any]:

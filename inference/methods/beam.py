@@ -18,22 +18,17 @@ References: Lowerre (1976), *The Harpy speech recognition system*; in this form,
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
-import torch
-
-from inference.branching import Move, Pruning
+from inference.branching import Move, Pruning, passes
 from inference.diagnostics import Step
-from inference.kernels import Proposal
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.runtime import Runtime
-from inference.text import TextState
-from inference.weights import effective_sample_size, log_masses, log_sum_exp
+from inference.weights import effective_sample_size, log_sum_exp
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -95,7 +90,7 @@ class _Beam(Pruning):
         """Write the tokens of the `width` largest continuations."""
         streams: list[Iterable[Move]] = [[move] for move in self._stay()]
         for group in self._groups:
-            streams += self._ranked(group.proposal, group.particles.tolist())
+            streams += self.ranked(group.proposal, group.particles.tolist(), self._width)
         self._follow_tokens(self._kept(streams))
 
     def _kept(self, streams: Sequence[Iterable[Move]]) -> list[Move]:
@@ -103,39 +98,5 @@ class _Beam(Pruning):
         merged = heapq.merge(*streams, key=lambda move: -move.log_weight)
         return list(islice(filter(self._passes, merged), self._width))
 
-    def _ranked(self, proposal: Proposal, particles: list[int]) -> list[Iterator[Move]]:
-        """Return the tokens of each live particle in descending order.
-
-        The largest of all rows are found on the device and come over together. Where only masks decide they are
-        enough; where checks may refuse them, a stream goes on through the rest of its row.
-        """
-        size = min(self._width, proposal.numerators.shape[-1])
-        values, tokens = torch.topk(proposal.numerators, size, dim=-1)
-        totals = log_masses(proposal.numerators)[:, None]
-        tops, first = (values.double() - totals).cpu().numpy(), tokens.cpu().numpy()
-
-        def stream(i: int, row: int) -> Iterator[Move]:
-            base = float(self.log_weights[i])
-            ranked = zip(first[row].tolist(), tops[row].tolist(), strict=True)
-            for token, log_probability in chain(ranked, self._rest(proposal, row, first[row].tolist())):
-                if log_probability == -math.inf:
-                    return
-                yield Move(i, token, log_probability, base + log_probability)
-
-        rows = proposal.rows.tolist()
-        return [stream(i, row) for i, row in zip(particles, rows, strict=True) if self.particles[i].live]
-
-    def _rest(self, proposal: Proposal, row: int, first: list[int]) -> Iterator[tuple[int, float]]:
-        """Yield the tokens after the first ones of a row, in descending order, with their log-probabilities."""
-        logs = proposal.numerators[row].double()
-        values, tokens = torch.sort(logs - log_masses(logs), descending=True, stable=True)
-        for token, log_probability in zip(tokens.tolist(), values.tolist(), strict=True):
-            if token not in first:
-                yield token, log_probability
-
     def _passes(self, move: Move) -> bool:
-        """Return whether the checks of a site let a move pass."""
-        state = self.particles[move.particle].text
-        if move.outcome is None or not isinstance(state, TextState) or state.kernel != "awrs":
-            return True
-        return state.site.verdicts([(state, move.outcome)])[0]
+        return passes(self.particles[move.particle].text, move.outcome)

@@ -27,6 +27,7 @@ from inference.batching import TaskSessions
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.beam import BeamSearch
+from inference.methods.best_first import BestFirst
 from inference.methods.best_of_n import BestOfN
 from inference.methods.enumerate import Enumerate
 from inference.methods.particle_independent import ParticleIndependentMH
@@ -48,8 +49,8 @@ class Until(Method):
     Parameters
     ----------
     method:
-        What is repeated. Its estimates of the evidence must be those of independent runs: not `Enumerate` and
-        `BeamSearch`, which come to the same each time, nor `BestOfN`, whose target is not the program's, nor
+        What is repeated. Its estimates of the evidence must be those of independent runs: not `Enumerate`, `BeamSearch`
+        and `BestFirst`, which come to the same each time, nor `BestOfN`, whose target is not the program's, nor
         `ParticleIndependentMH`, whose evidence is an average over populations that its samples are not weighed by.
     runs:
         At most so many runs.
@@ -71,7 +72,7 @@ class Until(Method):
     def __post_init__(self) -> None:
         if not isinstance(self.method, Method):
             raise InvalidArgument(f"Until got {self.method!r}", hint="a method: Until(SMC(16), runs=10)")
-        if isinstance(self.method, Enumerate | BeamSearch):
+        if isinstance(self.method, Enumerate | BeamSearch | BestFirst):
             raise InvalidArgument(
                 f"Until({self.method!r}): each run would be the same", hint="run it once, or wider"
             )

@@ -34,6 +34,7 @@ from inference.testing import (
     genealogy_mutants,
     nesting_mutants,
     rejuvenation_mutants,
+    scaling_mutants,
     search_mutants,
     single_site_mutants,
     steering_mutants,
@@ -57,6 +58,7 @@ __all__ = [
     "genealogy_mutants",
     "nesting_mutants",
     "rejuvenation_mutants",
+    "scaling_mutants",
     "search_mutants",
     "single_site_mutants",
     "steering_mutants",
@@ -179,9 +181,9 @@ def trace_lost() -> Iterator[None]:
 def _select(change: Callable[[Scheduler, Floats, Ancestors], None]) -> AbstractContextManager[Any]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: Ancestors) -> None:
+    def select(self: Scheduler, ancestors: Ancestors, log_weights: Floats | None = None) -> None:
         before = self.log_weights.copy()
-        original(self, ancestors)
+        original(self, ancestors, log_weights)
         change(self, before, ancestors)
 
     return patch.object(Scheduler, "select", select)
@@ -209,12 +211,12 @@ def evidence_forgotten() -> Iterator[None]:
 def finished_left_out() -> Iterator[None]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: Ancestors) -> None:
+    def select(self: Scheduler, ancestors: Ancestors, log_weights: Floats | None = None) -> None:
         kept = [
             i if p.finished else int(a)
             for i, (p, a) in enumerate(zip(self.particles, ancestors, strict=True))
         ]
-        original(self, np.array(kept))
+        original(self, np.array(kept), log_weights)
 
     with patch.object(Scheduler, "select", select):
         yield
@@ -224,9 +226,9 @@ def finished_left_out() -> Iterator[None]:
 def stale_proposals() -> Iterator[None]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: Ancestors) -> None:
+    def select(self: Scheduler, ancestors: Ancestors, log_weights: Floats | None = None) -> None:
         groups, self._groups = self._groups, []
-        original(self, ancestors)
+        original(self, ancestors, log_weights)
         self._groups = groups
 
     with patch.object(Scheduler, "select", select):

@@ -19,13 +19,13 @@ from ppl.compiler.normal_form import FiniteForm
 
 @mutant("a beam counts the values of a finite site alike")
 def beam_choices_free() -> Iterator[None]:
-    original = Pruning._values
+    original = Pruning._choices
 
-    def outcomes(self: Any, i: int, form: FiniteForm | None) -> list[Move]:
+    def choices(self: Any, i: int, form: FiniteForm | None) -> list[Move]:
         moves = original(self, i, form)
         return [replace(move, log_weight=move.log_weight - move.log_probability) for move in moves]
 
-    with patch.object(Pruning, "_values", outcomes):
+    with patch.object(Pruning, "_choices", choices):
         yield
 
 

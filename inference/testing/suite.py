@@ -20,12 +20,16 @@ from inference.estimators import AWRS
 from inference.learned_twist import learn_twist
 from inference.methods import (
     SMC,
+    AdaptiveConsistency,
     AdaptiveRejection,
     BeamSearch,
+    BestFirst,
     Enumerate,
+    FirstFinished,
     Importance,
     ParticleGibbs,
     ParticleIndependentMH,
+    PrunedEnriched,
     Rejection,
     ResampleMoveSMC,
     SingleSiteMH,
@@ -40,6 +44,7 @@ from inference.resampling import SCHEMES
 from inference.testing.checks import check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
 from inference.testing.rejuvenation import check_rejuvenation
+from inference.testing.search_checks import check_heaviest, check_reading_order, check_shortest
 from inference.testing.variance import check_evidence_variance
 from ppl.errors import InvalidArgument
 from ppl.potentials import potential
@@ -247,6 +252,42 @@ def check_method(method: Method) -> None:
         check_unbiased(model, method)
 
 
+@program
+def stepwise() -> str:
+    """A text whose steps, which end at a "b", multiply in their rewards."""
+    return sample(LM("s", max_tokens=3) * potential(_pleasant, at="b", each=True))
+
+
+@program
+def hurried() -> str:
+    """Runs of different lengths and weights, some of which die."""
+    kind: str = sample(Categorical(["x", "y"], [2, 1]))
+    factor(0.5 if kind == "x" else -0.5)
+    text: str = sample(LM(kind, max_tokens=1))
+    condition(text != "b")
+    return kind + text
+
+
+@program
+def late() -> str:
+    """A run that begins badly, and gains at its end."""
+    kind: str = sample(Categorical(["x", "y"], [9, 1]))
+    text: str = sample(LM(kind, max_tokens=1))
+    factor(4.0 if kind == "y" else 0.0)
+    return kind + text
+
+
+def run_search() -> None:
+    """Check what search and early stopping claim."""
+    for model in (uneven(), two_sites(), late()):
+        check_heaviest(model, BestFirst(samples=3, log_bound=4.0))
+        check_heaviest(model, BestFirst(batch=1, log_bound=4.0))
+        check_unbiased(model, BestFirst(samples=100))
+    check_shortest(hurried(), FirstFinished(2, 1))
+    check_shortest(hurried(), FirstFinished(3, 2))
+    check_reading_order(hurried(), AdaptiveConsistency(3, confidence=0.8, batch=3))
+
+
 def run_chains() -> None:
     """Check that the kernels of Markov chains leave posteriors invariant."""
     gibbs = ParticleGibbs(2, 1, start_particles=1, ess_threshold=1.0)
@@ -335,8 +376,10 @@ def run_suite() -> None:
     check_unbiased(corrected(), SMC(1, bridge=2))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0)))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
+    check_unbiased(uneven(), PrunedEnriched(2, 1.0, 1.0))
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
+    check_unbiased(stepwise(), Importance(1))
     check_together([*MODELS, *MODELS], SMC(3))
     check_evidence_variance(uneven(), SMC(2, 1.0, "multinomial"))
     check_evidence_variance(uneven(), SMC(2, 1.0, "ssp"))
@@ -346,6 +389,7 @@ def run_suite() -> None:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
         check_unbiased(model, SMC(2, 1.0))
+    run_search()
     run_chains()
     run_steering()
     run_moves()
