@@ -100,7 +100,9 @@ class BytewiseTexts:
         back = 1
         while back < len(trail):
             data, matcher = trail[-back]
-            trials = TRIALS // (1 if back == 1 else 4) // (1 if matcher.mask_is_exact else 8)  # checks are dear
+            trials = (
+                TRIALS // (1 if back == 1 else 4) // (1 if matcher.mask_is_exact else 8)
+            )  # checks are dear
             rest = shortest_completion(matcher, data, self._constraint.accepts, trials=trials)
             if rest is not None:
                 return data + rest

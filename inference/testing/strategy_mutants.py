@@ -98,6 +98,6 @@ def always_late() -> Iterator[None]:
 @mutant("a model's text hurries to its end from the first token", STRATEGY_MUTANTS)
 def always_in_a_hurry() -> Iterator[None]:
     with patch.object(
-        choices, "_hurry", lambda state: choices._HURRY * choices._closing(state.vocabulary, None)
+        choices, "_hurry", lambda state, _: choices._HURRY * choices._closing(state.vocabulary, False)
     ):
         yield
