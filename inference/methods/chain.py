@@ -28,7 +28,6 @@ from inference.methods.smc import SMC
 from inference.particle import Death, Particle
 from inference.path_storage import PathStorage, Run
 from inference.progress import Progress
-from inference.recording import Recorder
 from inference.runtime import Runtime
 from inference.weights import Floats, effective_sample_size, log_mean_exp
 from ppl.errors import InvalidArgument
@@ -119,18 +118,7 @@ class Chain(Method):
 def stored_start(
     smc: SMC, model: Model[Any], rng: Rng, runtime: Runtime, chains: int = 1, *, entropies: bool = False
 ) -> Sweep:
-    """Return runs with their draws, from a population of SMC, each chosen by its weight.
-
-    Raises
-    ------
-    InvalidArgument
-        If moves are recorded: a record is of populations that begin at the program's start.
-    """
-    if type(runtime.recorder) is not Recorder:
-        raise InvalidArgument(
-            "record=True of a Markov chain whose runs begin in the middle of others",
-            hint="leave it out; SMC and ParticleIndependentMH can be recorded",
-        )
+    """Return runs with their draws, from a population of SMC, each chosen by its weight."""
     population = PathStorage(model, smc.particles, rng, runtime, entropies=entropies)
     result = smc.advance(population, Progress())
     chosen = choose(result.log_weights, chains, rng)
