@@ -2,10 +2,11 @@
 
     python -m benchmarks.report
 
-A toy model writes `--tokens` tokens for each of `--particles` particles, and headless Chromium opens the page of the run
-from disk. The list is then scrolled from end to end, a step in each frame. Figures: megabytes of the page; seconds until it
-is drawn; elements in the document, which do not grow with the run; and the milliseconds between two frames, their median
-and the longest. The browser is found as in the tests, or named in `PPL_CHROMIUM`; it needs the package playwright.
+A toy model writes `--tokens` tokens for each of `--particles` particles, and headless Chromium opens the page of the
+run from disk. The list is then scrolled from end to end, a step in each frame. Figures: megabytes of the page; seconds
+until it is drawn; rows, and those with content, which do not grow with the run; and the milliseconds between two
+frames, their median and the longest. The browser is found as in the tests, or named in `PPL_CHROMIUM`; it needs the
+package playwright.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Completion: a short way from a prefix to a complete text.
 
-A best-first search. What may come after a prefix is tried one by one, hints of the matcher and the simplest of each kind
-first. Options after which the same may follow are taken for equal, and the first stands for them. A prefix costs 1
-for each option and 4 for each that was not the first; so counted repetitions are followed straight on, and a way out that
-is not the simplest byte is found nearby. The search is neither exhaustive nor exact, and gives up after a fixed number
-of trials.
+A best-first search. What may come after a prefix is tried one by one, hints of the matcher and the simplest of each
+kind first. Options after which the same may follow are taken for equal, and the first stands for them. A prefix costs 1
+for each option and 4 for each that was not the first; so counted repetitions are followed straight on, and a way out
+that is not the simplest byte is found nearby. The search is neither exhaustive nor exact, and gives up after a fixed
+number of trials.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
-from inference.strategies import bytewise, choices
+from inference.strategies import bytewise, choices, completion, kinds
 from inference.strategies.bytewise import BytewiseTexts
 from inference.testing.mutant import Mutant, mutant
 
@@ -44,10 +44,10 @@ def greedy() -> Iterator[None]:
 
 @mutant("the end comes last, so examples shrink to long texts", STRATEGY_MUTANTS)
 def end_last() -> Iterator[None]:
-    original = bytewise.weighted
+    original = kinds.weighted
 
-    def weighted(kinds: Any) -> tuple[list[bytes], list[float]]:
-        options, weights = original(kinds)
+    def weighted(found: Any) -> tuple[list[bytes], list[float]]:
+        options, weights = original(found)
         return options[::-1], weights[::-1]
 
     with patch.object(bytewise, "weighted", weighted):
@@ -69,12 +69,12 @@ def final_check_left_out() -> Iterator[None]:
 
 @mutant("a text that was left off is finished without the final check", STRATEGY_MUTANTS)
 def completion_unchecked() -> Iterator[None]:
-    original = bytewise.shortest_completion
+    original = completion.shortest_completion
 
-    def completion(matcher: Any, data: bytes, accepts: Any, **options: Any) -> bytes | None:
+    def unchecked(matcher: Any, data: bytes, accepts: Any, **options: Any) -> bytes | None:
         return original(matcher, data, lambda text: True, **options)
 
-    with patch.object(bytewise, "shortest_completion", completion):
+    with patch.object(bytewise, "shortest_completion", unchecked):
         yield
 
 
@@ -86,7 +86,7 @@ def left_off() -> Iterator[None]:
 
 @mutant("texts hurry to their end from the first byte", STRATEGY_MUTANTS)
 def always_late() -> Iterator[None]:
-    original = bytewise.kinds_of
+    original = kinds.kinds_of
 
     def kinds_of(allowed: Any, hints: Any = (), *, late: bool = False) -> Any:
         return original(allowed, hints, late=True)

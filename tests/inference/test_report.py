@@ -359,7 +359,8 @@ def test_only_rows_near_the_view_have_content(show):
 
 # In a notebook: the same pieces within a page that is not ours.
 
-NOTEBOOK = """<!doctype html><meta charset="utf-8"><style>td {{ color: rgb(1, 2, 3) }} #list {{ color: rgb(4, 5, 6) }}</style>
+NOTEBOOK = """<!doctype html><meta charset="utf-8">
+<style>td {{ color: rgb(1, 2, 3) }} #list {{ color: rgb(4, 5, 6) }}</style>
 <h1 id="list">Cells</h1><table><tr><td id="values">ours</td></tr></table>{cells}"""
 
 

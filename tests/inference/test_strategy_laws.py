@@ -61,6 +61,12 @@ def test_the_suite_kills(mutant):
     assert mutant.description
 
 
+def follow(texts, script):
+    """Return the text that these choices make."""
+    left = iter(script)
+    return texts.draw(lambda _: next(left))
+
+
 @settings(max_examples=20, deadline=None)
 @given(languages(TEXTS), st.integers(0, 2**32))
 def test_a_text_is_a_function_of_its_choices(language, seed):
@@ -69,8 +75,7 @@ def test_a_text_is_a_function_of_its_choices(language, seed):
     for _ in range(5):
         script = [numbers.randbytes(3) for _ in range(8)]
         first, again, fresh = (
-            texts.draw(lambda _, left=iter(script): next(left))
-            for texts in (used, used, BytewiseTexts(Choice(language), 16))
+            follow(texts, script) for texts in (used, used, BytewiseTexts(Choice(language), 16))
         )
         assert first == again == fresh
 
