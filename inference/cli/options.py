@@ -91,4 +91,8 @@ class Inference(ModelChoice):
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append each result to a file, as a line of JSON.")
     ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page about the run; of several rows, one for each."),
+    ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results that --out holds.")] = False

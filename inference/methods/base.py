@@ -53,6 +53,11 @@ class Result:
 class Method(ABC):
     """An inference algorithm with its parameters: an immutable value, usable for any number of runs."""
 
+    @property
+    def recordable(self) -> bool:
+        """Whether `infer(..., record=True)` can keep its moves: those of populations from the program's start on."""
+        return True
+
     @abstractmethod
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run on `model`; all randomness comes from `rng`, all language-model calls go through `runtime.sessions`."""

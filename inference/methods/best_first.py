@@ -35,13 +35,13 @@ from itertools import chain, count
 from typing import Any, NamedTuple
 
 import numpy as np
+from typing_extensions import override
 
 from inference.branching import Branching, Move, passes
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.particle import Particle
 from inference.progress import Progress
-from inference.recording import Recorder
 from inference.runtime import Runtime
 from inference.scheduler import Todo
 from inference.tallies import rejected
@@ -106,13 +106,14 @@ class BestFirst(Method):
         if not isinstance(self.log_bound, int | float) or not math.isfinite(self.log_bound):
             raise InvalidArgument(f"log_bound={self.log_bound!r}", hint="a finite number of nats")
 
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: its runs do not advance together."""
+        return False
+
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Expand until there are enough results, or the budget is spent."""
-        if type(runtime.recorder) is not Recorder:
-            raise InvalidArgument(
-                "record=True of a best-first search, whose runs do not advance together",
-                hint="leave it out; SMC and BeamSearch can be recorded",
-            )
         search = _Search(model, rng, runtime, self)
         steps: list[Step] = []
         log_mass, left = 0.0, self.expansions

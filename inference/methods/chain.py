@@ -28,7 +28,6 @@ from inference.methods.smc import SMC
 from inference.particle import Death, Particle
 from inference.path_storage import Run, RunStorage
 from inference.progress import Progress
-from inference.recording import Recorder
 from inference.runtime import Runtime
 from inference.weights import Floats, effective_sample_size, log_mean_exp
 from ppl.errors import InvalidArgument
@@ -118,18 +117,7 @@ class Chain(Method):
 
 
 def stored_start(smc: SMC, population: RunStorage, chains: int = 1) -> Sweep:
-    """Return runs with what is stored of them, from a population of SMC, each chosen by its weight.
-
-    Raises
-    ------
-    InvalidArgument
-        If moves are recorded: a record is of populations that begin at the program's start.
-    """
-    if type(population.runtime.recorder) is not Recorder:
-        raise InvalidArgument(
-            "record=True of a Markov chain whose runs begin in the middle of others",
-            hint="leave it out; SMC and ParticleIndependentMH can be recorded",
-        )
+    """Return runs with what is stored of them, from a population of SMC, each chosen by its weight."""
     result = smc.advance(population, Progress())
     chosen = choose(result.log_weights, chains, population.rng)
     return Sweep(

@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from inference.conditional import CONDITIONAL_SCHEMES, Conditional, ConditionalScheme, conditional_resample
 from inference.methods.base import require_positive
 from inference.methods.chain import Chain, Sweep, choose, stored_start
@@ -68,6 +70,12 @@ class ParticleGibbs(Chain):
                 f"resampling={self.resampling!r}", hint=f"one of {', '.join(CONDITIONAL_SCHEMES)}"
             )
         self._smc(self.particles)
+
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: its runs begin in the middle of others."""
+        return False
 
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first run from SMC."""

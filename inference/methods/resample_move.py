@@ -18,14 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from typing_extensions import override
+
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.smc import SMC
 from inference.progress import Progress
-from inference.recording import Recorder
 from inference.rejuvenation import Rejuvenated
 from inference.resampling import Scheme
 from inference.runtime import Runtime
-from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -70,19 +70,14 @@ class ResampleMoveSMC(Method):
             require_positive("lag", self.lag)
         self._smc()
 
-    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
-        """Run the population to its end.
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: what moves begins in the middle of other runs."""
+        return False
 
-        Raises
-        ------
-        InvalidArgument
-            If moves are recorded: a record is of populations that begin at the program's start.
-        """
-        if type(runtime.recorder) is not Recorder:
-            raise InvalidArgument(
-                f"record=True of {self!r}, whose runs begin in the middle of others",
-                hint="leave it out; SMC can be recorded",
-            )
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
+        """Run the population to its end."""
         runtime.drafts, runtime.adaptive = None, False
         population = Rejuvenated(
             model, self.particles, rng, runtime, every=self.every, moves=self.moves, lag=self.lag

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from inference.methods.base import require_positive
 from inference.methods.chain import Chain, Sweep, accepted, stored_start
@@ -90,6 +91,12 @@ class SingleSiteMH(Chain):
                     f"proposals has {name!r}: {proposal!r}",
                     hint="from the name or address of a site to a target, or to a function from a trace to a target",
                 )
+
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: its runs begin in the middle of others."""
+        return False
 
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first runs from SMC."""

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from inference.diagnostics import Step
 from inference.learned_twist import LearnedTwist, Twisted, learn
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
-from inference.recording import Recorder
 from inference.resampling import SCHEMES, Resampler, Scheme, resample
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler
@@ -84,6 +84,12 @@ class SMC(Method):
             f"resampling={self.resampling!r}{bridge}{twist})"
         )
 
+    @property
+    @override
+    def recordable(self) -> bool:
+        """Whether there is no twist, with which a record would show other weights."""
+        return self.twist is None
+
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the population to its end.
 
@@ -91,13 +97,11 @@ class SMC(Method):
         ------
         InvalidArgument
             If the twist was learned from another model; if weights are random given the choices of a run, so that
-            nothing can be learned of them; if moves are recorded, which a twist would show with other weights.
+            nothing can be learned of them.
         """
         runtime.bridge = self.bridge
         if self.twist is None:
             return self.advance(Scheduler(model, self.particles, rng, runtime), progress)
-        if type(runtime.recorder) is not Recorder:
-            raise InvalidArgument("record=True of SMC with a twist", hint="leave one of them out")
         if isinstance(self.twist, LearnedTwist):
             self.twist.require(model)
             return self.advance(Twisted(model, self.particles, rng, runtime, self.twist), progress)

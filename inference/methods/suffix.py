@@ -31,6 +31,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from inference.methods.base import require_positive
 from inference.methods.chain import Chain, Sweep, accepted, stored_start
@@ -75,6 +76,12 @@ class SuffixMCMC(Chain):
         require_positive("start_particles", self.start_particles)
         if self.cut not in get_args(CutRule):
             raise InvalidArgument(f"cut={self.cut!r}", hint=f"one of {', '.join(get_args(CutRule))}")
+
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: its runs begin in the middle of others."""
+        return False
 
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first runs from SMC."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from inference.batching import TaskSessions
 from inference.diagnostics import Step
@@ -96,6 +97,12 @@ class Until(Method):
                 raise InvalidArgument(f"{name}={limit!r}", hint="a number above 0, or None")
         if self.runs is self.tokens is self.seconds is None:
             raise InvalidArgument(f"{self!r} may never end", hint="give runs, tokens or seconds as a limit")
+
+    @property
+    @override
+    def recordable(self) -> bool:
+        """As of the method."""
+        return self.method.recordable
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run until a limit is reached, and pool."""

@@ -22,10 +22,12 @@ class Mutant:
 MUTANTS: list[Mutant] = []
 
 
-def mutant(description: str) -> Callable[[Callable[[], Iterator[None]]], None]:
-    """Return a decorator that adds a generator function, which plants a bug around its `yield`, to the list."""
+def mutant(
+    description: str, mutants: list[Mutant] = MUTANTS
+) -> Callable[[Callable[[], Iterator[None]]], None]:
+    """Return a decorator that adds a generator function, which plants a bug around its `yield`, to a list."""
 
     def register(plant: Callable[[], Iterator[None]]) -> None:
-        MUTANTS.append(Mutant(plant.__name__, description, contextmanager(plant)))
+        mutants.append(Mutant(plant.__name__, description, contextmanager(plant)))
 
     return register

@@ -10,9 +10,17 @@ PRINTS = {
     "text_to_sql": r"[01]\.\d+  SELECT .*\n       (\(|no rows)(.*\n)+P\(the answer is Ann and Cy\) = [01]\.\d+",
     "json_schema": r"[01]\.\d+  \{'what': .*\n(.*\n)*P\(city = Lisbon\) = [01]\.\d+",
     "goal_inference": r"LocallyConstrained.*\n(.*\n)+SMC.*\n  [01]\.\d+  \((clear|on)",
+    "property_test": r"without a model: 3 invoices, no failure\nwith SmolLM2: 3 invoices, ",
     "molecules": r"exp\(0 QED\):\n  [01]\.\d+  QED 0\.\d+  \S+\n(.*\n)+.*exp\(5 QED\):\n  [01]\.\d+",
 }
-PARTICLES = {"pattern_matching": 4, "text_to_sql": 4, "json_schema": 2, "goal_inference": 4, "molecules": 8}
+SIZES = {
+    "pattern_matching": 4,
+    "text_to_sql": 4,
+    "json_schema": 2,
+    "goal_inference": 4,
+    "property_test": 3,
+    "molecules": 8,
+}
 
 
 @pytest.mark.model
@@ -21,7 +29,7 @@ PARTICLES = {"pattern_matching": 4, "text_to_sql": 4, "json_schema": 2, "goal_in
 def test_example(name, capsys):
     pytest.importorskip("rdkit")
     example = importlib.import_module(f"examples.{name}")
-    example.main(particles=PARTICLES[name])
+    example.main(SIZES[name])
     assert re.search(PRINTS[name], capsys.readouterr().out)
 
 
