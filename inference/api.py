@@ -8,6 +8,7 @@ from inference.denoisers.transformers import load_mdm
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
+from inference.engines.warped import WarpedLM
 from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
 from inference.estimators import AWRS
 from inference.infer import infer
@@ -70,6 +71,7 @@ __all__ = [
     "Until",
     "Verifier",
     "Vote",
+    "WarpedLM",
     "Weighted",
     "chain_ess",
     "classifier",

@@ -32,6 +32,7 @@ from inference.testing import (
     chain_mutants,
     corrector_mutants,
     search_mutants,
+    warping_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -49,6 +50,7 @@ __all__ = [
     "chain_mutants",
     "corrector_mutants",
     "search_mutants",
+    "warping_mutants",
 ]
 
 

@@ -16,6 +16,7 @@ from grammars.regex import Regex
 from inference.conditional import CONDITIONAL_SCHEMES
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
+from inference.engines.warped import WarpedLM
 from inference.estimators import AWRS
 from inference.methods import (
     SMC,
@@ -42,6 +43,7 @@ from ppl.targets import Categorical, guide
 LM = TableLM.random(["a", "b"], seed=5)
 DRAFTING = TableLM.random(["a", "b"], seed=5)
 DRAFTING.pass_cost = 16.0
+WARPED = WarpedLM(LM, temperature=1.6, top_p=0.9, length=2)
 MDM = TableMDM.random("ab", seed=5)
 JOINT = TableMDM.of_joint("ab", {"aa": 0.4, "ba": 0.35, "bb": 0.25})
 
@@ -115,6 +117,14 @@ def repeating() -> str:
 def pooled() -> str:
     """A product of a flattened and a plain expert, with a reward at the end."""
     return sample(LM("p", max_tokens=1) ** 0.5 * LM("r", max_tokens=1) * potential(_pleasant))
+
+
+@program
+def warped() -> str:
+    """A warped model that writes under a check and is observed, beside the one that it warps."""
+    text: str = sample(WARPED("w", max_tokens=2) & Regex("a?b?|ba"))
+    observe(WARPED("o", max_tokens=2), text)
+    return text + sample(LM("w", max_tokens=1))
 
 
 @program
@@ -218,7 +228,9 @@ def run_suite() -> None:
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
-    check_together([*MODELS, *MODELS], SMC(3))
+    check_together([*MODELS, warped(), *MODELS, warped()], SMC(3))
+    check_unbiased(warped(), Enumerate())
+    check_unbiased(warped(), SMC(2, 1.0))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):
