@@ -40,4 +40,4 @@ app.add_typer(
 )
 app.add_typer(models.models, name="models", help="List, fetch, convert and remove cached models.")
 app.add_typer(bench.bench)
-app.add_typer(serve.server)
+app.add_typer(serve.commands)

@@ -13,7 +13,7 @@ from inference.cli.exit_codes import BadInput, say
 from inference.cli.groups import command
 from inference.cli.options import ModelChoice
 
-server = typer.Typer()
+commands = typer.Typer()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +29,23 @@ class Serving:
     ] = None
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="PPL_API_KEY", help="What clients must send as a bearer token.", show_default=False),
+        typer.Option(
+            envvar="PPL_API_KEY", help="What clients must send as a bearer token.", show_default=False
+        ),
     ] = None
     concurrency: Annotated[int, typer.Option(min=1, help="Requests that run together.")] = 8
     queue: Annotated[int, typer.Option(min=0, help="Requests that wait; more get 429.")] = 32
     max_tokens: Annotated[int, typer.Option(min=1, help="Of a text whose request does not say.")] = 256
-    max_moves: Annotated[
-        int, typer.Option(min=1, help="Particles times tokens of a request, at most.")
-    ] = 1 << 18
+    max_moves: Annotated[int, typer.Option(min=1, help="Particles times tokens of a request, at most.")] = (
+        1 << 18
+    )
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request, at most.")] = 1 << 20
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds that requests have left after Ctrl-C or SIGTERM.")
     ] = 10
 
 
-@server.command("serve")
+@commands.command("serve")
 @command
 def serve(model: ModelChoice, how: Serving) -> None:
     """Serve chat completions and completions in the OpenAI protocol."""
@@ -54,9 +56,8 @@ def serve(model: ModelChoice, how: Serving) -> None:
             f"--host {how.host} is open to others, without a key", hint="--api-key KEY, or PPL_API_KEY"
         )
     try:
-        import uvicorn
-
         from inference.server.app import application
+        from inference.server.running import server
     except ImportError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
@@ -79,10 +80,7 @@ def serve(model: ModelChoice, how: Serving) -> None:
     )
     host, port = listening.getsockname()[:2]
     say(f"{name} at http://{f'[{host}]' if ':' in host else host}:{port}/v1")
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=how.grace, timeout_keep_alive=30
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    server(app, grace=how.grace).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

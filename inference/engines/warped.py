@@ -108,7 +108,9 @@ class WarpedLM(Engine):
     def warp(self, following: NextTokens, contexts: Sequence[Context]) -> NextTokens:
         """Return what follows `contexts`, given what follows them in the base model."""
         logprobs, rows = self._warped(following.logprobs), following.rows
-        over = np.array([self.length is not None and c.length >= self.length for c in contexts], dtype=np.bool_)
+        over = np.array(
+            [self.length is not None and c.length >= self.length for c in contexts], dtype=np.bool_
+        )
         if not over.any():
             return NextTokens(logprobs, rows)
         return NextTokens(torch.cat([logprobs, self._end(logprobs)]), np.where(over, len(logprobs), rows))
@@ -139,7 +141,10 @@ class WarpedLM(Engine):
     def _settings(self) -> str:
         shown = {"temperature": self.temperature, "top_p": self.top_p, "length": self.length}
         neutral = {"temperature": 1.0, "top_p": 1.0, "length": None}
-        return ", ".join(f"{k}={v:g}" for k, v in shown.items() if v is not None and v != neutral[k]) or "as it is"
+        return (
+            ", ".join(f"{k}={v:g}" for k, v in shown.items() if v is not None and v != neutral[k])
+            or "as it is"
+        )
 
 
 def unwarped(lm: LM) -> LM:

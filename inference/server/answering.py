@@ -28,6 +28,7 @@ from inference.recording import Recording
 from inference.resampling import systematic
 from inference.runtime import Runtime
 from inference.server.asked import Asked
+from inference.server.errors import RequestError
 from inference.text import TextState
 from inference.weights import Floats
 from ppl.rng import Rng
@@ -105,21 +106,23 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
 
     Raises
     ------
-    NoSurvivors
-        If the posterior has no samples to choose from.
+    RequestError
+        With status 422, if the posterior has no samples to choose from.
     PPLError
         As `infer` does.
     """
     recording = Recording() if listener.spelled is None else _Spelling(listener.spelled)
     runtime = Runtime(None, TaskSessions(task), task.clock, drafts=False, recorder=recording)
     posterior = posterior_of(asked.model, asked.method, asked.seed, runtime, listener)
+    if not posterior.samples:
+        raise _no_survivors(posterior)
     chosen = draw(posterior.weights, asked.n, Rng(program_seed(asked.seed, 0)))
     assert posterior.record is not None
     written = {i: _ids(posterior.record.moves(i)) for i in set(chosen)}
     tables: dict[Ids, Tensor] = {}
     if asked.logprobs is not None:
-        distinct = [ids for ids in dict.fromkeys(ids for ids, _ in written.values())]
-        requests = [(asked.text.prompt, ids) for ids in distinct]
+        distinct = list(dict.fromkeys(ids for ids, _ in written.values()))
+        requests = [(asked.text.prompt, ids[:-1]) for ids in distinct]
         along = TaskSessions(task).along({asked.lm: requests})[asked.lm]
         tables = dict(zip(distinct, along, strict=True))
     shares = {text: share for text, _, share in posterior.ranked_groups()}
@@ -130,6 +133,17 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
         cut = asked.cut and ended and len(ids) == asked.text.max_tokens
         choices.append(Choice(text, shares[text], len(ids), cut, positions))
     return Answer(posterior, tuple(choices))
+
+
+def _no_survivors(posterior: Posterior[str]) -> RequestError:
+    """Return the error that tells why no run survived; the place in the program is of no use to a client."""
+    place, _, reason = (posterior.no_survivors or "").partition("): ")
+    return RequestError(
+        f"no run of {posterior.method} survived, seed {posterior.seed}: {reason or place}",
+        hint="more particles, a higher max_tokens, a looser constraint, or a prompt that says what is wanted",
+        status=422,
+        code="no_survivors",
+    )
 
 
 def draw(weights: Floats, n: int, rng: Rng) -> list[int]:

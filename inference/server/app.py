@@ -59,7 +59,9 @@ def application(
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        told = RequestError(error.detail, hint="see docs/server.md for the endpoints", status=error.status_code)
+        told = RequestError(
+            error.detail, hint="see docs/server.md for the endpoints", status=error.status_code
+        )
         return service.refusal(request, told)
 
     routes = [
@@ -70,12 +72,14 @@ def application(
         Route("/health", service.health),
         Route("/metrics", service.prometheus),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Doorkeeper, service=service, api_key=api_key, local=local)],
         exception_handlers={HTTPException: refused},
         lifespan=lifespan,
     )
+    app.state.service = service
+    return app
 
 
 class Doorkeeper:
@@ -100,7 +104,7 @@ class Doorkeeper:
             return None
         if self._key is not None:
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._key):
+            if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._key):
                 return None
             return RequestError(
                 "the API key is missing or wrong",
@@ -111,5 +115,7 @@ class Doorkeeper:
             )
         host = request.headers.get("host", "").rsplit(":", 1)[0] if self._local else _HERE[0]
         if host not in _HERE and request.headers.get("host") != "[::1]":
-            return RequestError(f"this server is not {host!r}", hint="ask 127.0.0.1, or set an API key", status=403)
+            return RequestError(
+                f"this server is not {host!r}", hint="ask 127.0.0.1, or set an API key", status=403
+            )
         return None

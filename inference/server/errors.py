@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from grammars.errors import PPLError
-from inference.errors import NoSurvivors
 
 _BUSY, _FAULT = 429, 500
 
@@ -61,14 +60,12 @@ class RequestError(PPLError, ValueError):
 def request_error(error: Exception, param: str | None = None) -> RequestError:
     """Return what a client is told of an error; of one that is no `PPLError` only that it happened.
 
-    Errors about what was asked have a status of 400, a posterior without samples 422, and the rest 500.
+    Errors about what was asked have a status of 400, and the rest 500.
     """
     if isinstance(error, RequestError):
         return error
     if not isinstance(error, PPLError):
         return RequestError("the server failed", hint="its log has the reason", status=_FAULT, code="fault")
     code = "".join("_" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("_")
-    status = 422 if isinstance(error, NoSurvivors) else 400
-    if status == 400 and isinstance(error, RuntimeError | OSError):
-        status = _FAULT
+    status = _FAULT if isinstance(error, RuntimeError | OSError) else 400
     return RequestError(error.message, hint=error.hint, status=status, param=param, code=code)

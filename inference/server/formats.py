@@ -44,8 +44,8 @@ def response_format(fields: Fields) -> Constraint | None:
 def grammar(fields: Fields) -> Constraint | None:
     """Return the constraint of the field `grammar`, an object with one member; None where it is absent.
 
-    The member is `regex`, `lark` (with `start`), `json_schema` or `choice`. A grammar of Lark may import from those that
-    come with Lark, and from nothing else of this machine.
+    The member is `regex`, `lark` (with `start`), `json_schema` or `choice`. A grammar of Lark may import from those
+    that come with Lark, and from nothing else of this machine.
     """
     given = fields.any("grammar")
     if given is None:
@@ -99,6 +99,7 @@ def _lark(form: Fields) -> Lark:
                 hint=f"only from {', '.join(_OWN_GRAMMARS)}, which come with Lark",
             )
     constraint = Lark(text, form.get("start", str) or "start")
-    if constraint.files:
-        raise form.error("lark", f"imports {constraint.files[0][0]!r}", hint="a request may read no files")
+    for file, _ in constraint.files:
+        if not file.startswith("PackageResource(pkg_name='lark'"):  # a second lock on the same door
+            raise form.error("lark", f"imports {file!r}", hint="a request may read no files")
     return constraint

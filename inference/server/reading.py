@@ -124,7 +124,9 @@ class Reader:
         runs = most_runs(method)
         if runs is None:
             raise fields.error(
-                "method", f"{method!r} is not bounded beforehand", hint="for tempered-smc give exponents=[...]"
+                "method",
+                f"{method!r} is not bounded beforehand",
+                hint="for tempered-smc give exponents=[...]",
             )
         if runs * max_tokens > self.limits.max_moves:
             raise RequestError(
@@ -200,8 +202,8 @@ def _warped(lm: Engine, temperature: float, top_p: float, length: int | None) ->
 
 
 def _stops(fields: Fields) -> list[str]:
-    stop = fields.get("stop", str, list)
-    stops = [stop] if isinstance(stop, str) else stop or []
+    stop: str | list[Any] = fields.get("stop", str, list) or []
+    stops = [stop] if isinstance(stop, str) else stop
     if len(stops) > _MOST_STOPS or not all(isinstance(s, str) and s for s in stops):
         raise fields.error("stop", "is not understood", hint=f"up to {_MOST_STOPS} strings, none empty")
     return stops

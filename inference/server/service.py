@@ -106,7 +106,9 @@ class Service:
         reply = Reply(asked, self.name)
         if asked.stream:
             stream = self._stream(request, reply, job, listener, pieces, start)
-            return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+            return StreamingResponse(
+                stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+            )
         try:
             found = await self._unless_left(request, job)
         except Exception as error:
@@ -149,8 +151,9 @@ class Service:
         """Return the answer; None if the client leaves before, with which the run ends."""
         result = asyncio.wrap_future(job.future)
         left = asyncio.ensure_future(_left(request))
+        either: set[asyncio.Future[Any]] = {result, left}
         try:
-            await asyncio.wait({result, left}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return result.result() if result.done() else None
         finally:
             left.cancel()

@@ -61,8 +61,9 @@ async def events(
     spelled = Spelled(reply.asked.text.stop)
     while True:
         piece = asyncio.ensure_future(pieces.get())
+        either: set[asyncio.Future[Any]] = {piece, result}
         try:
-            await asyncio.wait({piece, result}, timeout=_BEAT, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=_BEAT, return_when=asyncio.FIRST_COMPLETED)
         finally:
             piece.cancel()
         if piece.done() and not piece.cancelled():

@@ -1,8 +1,8 @@
 """Tools: functions that a model may call, told to it in words, and calls as a constraint on its answer.
 
 A call is spelled `{"name": "f", "arguments": {...}}`, with arguments in the language of the function's schema. Where a
-call is required the answer is in the union of these languages. Where it is left to the model, the answer is a call, or a
-text that does not begin like one (`{"name": "`), or what else the request asks of an answer.
+call is required the answer is in the union of these languages. Where it is left to the model, the answer is a call, or
+a text that does not begin like one (`{"name": "`), or what else the request asks of an answer.
 
 The functions are described in a message of the role system, in the same words for every model. What format a chat
 template has for them is not used: templates differ in how calls are spelled, and many know none.
@@ -64,7 +64,9 @@ class Tools:
         form = '{"name": NAME, "arguments": {...}}'
         if self.required:
             return f"Call one of these functions:\n{listed}\nAnswer with JSON only, as {form}"
-        return f"You can call one of these functions:\n{listed}\nTo call one, answer with JSON only, as {form}"
+        return (
+            f"You can call one of these functions:\n{listed}\nTo call one, answer with JSON only, as {form}"
+        )
 
     def constraint(self, otherwise: Constraint | None) -> Constraint:
         """Return the language of the answers, `otherwise` being that of those that call nothing; None is any text."""
@@ -108,7 +110,9 @@ def read_tools(fields: Fields) -> Tools | None:
         return Tools(tools, choice == "required")
     name = _named(choice)
     if name not in names:
-        raise fields.error("tool_choice", f"names {name!r}, which is not among the tools", hint=", ".join(names))
+        raise fields.error(
+            "tool_choice", f"names {name!r}, which is not among the tools", hint=", ".join(names)
+        )
     return Tools(tuple(tool for tool in tools if tool.name == name), True)
 
 

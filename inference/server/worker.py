@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from inference.batching import Batcher, Task
@@ -42,14 +43,17 @@ class Job(Generic[T]):
 
     def settle(self, task: Task[T]) -> None:
         """Hand on what the task came to."""
-        try:
-            if task.error is not None:
-                self.future.set_exception(task.error)
-            else:
-                assert task.result is not None
-                self.future.set_result(task.result)
-        except InvalidStateError:  # cancelled in this moment
+        if task.error is not None:
+            self.fail(task.error)
             return
+        assert task.result is not None
+        with suppress(InvalidStateError):  # cancelled in this moment
+            self.future.set_result(task.result)
+
+    def fail(self, error: Exception) -> None:
+        """Hand on an error, if somebody still waits."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
 
 
 class Worker:
@@ -89,7 +93,7 @@ class Worker:
         """
         with self._wake:
             if self._closing:
-                raise RequestError("the server is closing", status=503, code="closing")
+                raise _closing()
             self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
             if len(self._waiting) + len(self._flying) >= self.concurrency + self.queue:
                 wait = self._seconds * (1 + len(self._waiting) / self.concurrency)
@@ -118,11 +122,15 @@ class Worker:
         """Whether jobs get done."""
         return self._thread.is_alive() and not self._closing
 
-    def close(self) -> None:
-        """Drop what waits and runs, and end the thread."""
+    def drop(self) -> None:
+        """Refuse new jobs, and have those that wait or run fail with status 503."""
         with self._wake:
             self._closing = True
             self._wake.notify()
+
+    def close(self) -> None:
+        """Drop everything, and wait until the thread has ended."""
+        self.drop()
         self._thread.join()
 
     def _run(self) -> None:
@@ -133,11 +141,10 @@ class Worker:
             except Exception as error:
                 logger.exception("the runs in flight have failed")
                 for job in self._flying.values():
-                    if not job.future.done():
-                        job.future.set_exception(error)
+                    job.fail(error)
                 self._flying = {}
         for job in (*self._waiting, *self._flying.values()):
-            job.future.cancel()
+            job.fail(_closing())
 
     def _await_work(self) -> bool:
         """Return when there is a job, with False when there will be none."""
@@ -181,3 +188,7 @@ class Worker:
         job = self._flying.pop(task)
         self._seconds += 0.2 * (time.monotonic() - job.started - self._seconds)
         job.settle(task)
+
+
+def _closing() -> RequestError:
+    return RequestError("the server is closing", status=503, code="closing")
