@@ -2,6 +2,7 @@
 
 from inference.convergence import chain_ess, split_rhat
 from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
+from inference.custom_generate import Generated, ppl_generate
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
@@ -47,6 +48,7 @@ __all__ = [
     "CoveragePoint",
     "Enumerate",
     "Flag",
+    "Generated",
     "Importance",
     "LocallyConstrained",
     "Method",
@@ -81,6 +83,7 @@ __all__ = [
     "load",
     "load_mdm",
     "pass_at_k",
+    "ppl_generate",
     "program_seed",
     "split_rhat",
 ]

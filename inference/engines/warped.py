@@ -30,6 +30,8 @@ from ppl.lm import LM
 
 Ids = tuple[int, ...]
 
+_COLDEST = 1e-6
+
 
 class WarpedLM(Engine):
     """The language model whose next-token distributions are those of another one, warped.
@@ -41,7 +43,7 @@ class WarpedLM(Engine):
     base:
         The other model.
     temperature:
-        T, above 0. Below 1 probable tokens become more so.
+        T, at least 1e-6. Below 1 probable tokens become more so.
     top_p:
         The share of the mass, above 0 and at most 1, that the nucleus holds at least; 1 keeps all tokens. Of equally
         probable tokens those of lower ids come first.
@@ -67,10 +69,10 @@ class WarpedLM(Engine):
             raise InvalidArgument(
                 f"WarpedLM of {base!r}", hint="warp a model that is not warped, with all settings at once"
             )
-        if not isinstance(temperature, int | float) or not 0.0 < temperature < math.inf:
+        if not isinstance(temperature, int | float) or not _COLDEST <= temperature < math.inf:
             raise InvalidArgument(
                 f"temperature={temperature!r}",
-                hint="a number above 0; towards 0 lies greedy search: BeamSearch(width=1)",
+                hint="a number from 1e-6 on; towards 0 lies greedy search: BeamSearch(width=1)",
             )
         if not isinstance(top_p, int | float) or not 0.0 < top_p <= 1.0:
             raise InvalidArgument(f"top_p={top_p!r}", hint="a share above 0 and at most 1")
@@ -102,6 +104,10 @@ class WarpedLM(Engine):
         return self.base.encode_chat(messages)
 
     @override
+    def check_fits(self, prompt: Sequence[int], max_tokens: int = 0) -> None:
+        self.base.check_fits(prompt, max_tokens)
+
+    @override
     def session(self) -> Session:
         return _WarpedSession(self, self.base.session())
 
@@ -125,7 +131,8 @@ class WarpedLM(Engine):
 
     def _warped(self, logprobs: Tensor) -> Tensor:
         if self.temperature != 1.0:
-            logprobs = _normalised(logprobs / self.temperature)
+            top = logprobs.amax(dim=-1, keepdim=True)  # so that small temperatures do not overflow
+            logprobs = _normalised((logprobs - top) / self.temperature)
         return logprobs if self.top_p == 1.0 else _normalised(_nucleus(logprobs, self.top_p))
 
     def _end(self, like: Tensor) -> Tensor:

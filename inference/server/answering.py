@@ -1,9 +1,4 @@
-"""Answering: the posterior of a request, and the choices that are drawn from it.
-
-Of N weighted samples with normalised weights W the n choices are drawn by systematic resampling, in a random rotation.
-So each choice by itself has the law W, sample i is chosen n W_i times on average, and not twice unless its weight is
-above 1/n: of runs that all have the same weight, each is chosen once.
-"""
+"""Answering: the posterior of a request, and the choices that are drawn from it (`inference.drawing`)."""
 
 from __future__ import annotations
 
@@ -18,14 +13,13 @@ from typing_extensions import override
 
 from inference.batching import Task, TaskSessions
 from inference.diagnostics import Step
+from inference.drawing import draw, written
 from inference.infer import posterior_of
 from inference.many import program_seed
 from inference.particle import Particle
 from inference.posterior import Posterior
 from inference.progress import Progress
-from inference.record import Move
 from inference.recording import Recording
-from inference.resampling import systematic
 from inference.runtime import Runtime
 from inference.server.asked import Asked
 from inference.server.errors import RequestError
@@ -117,18 +111,17 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
     if not posterior.samples:
         raise _no_survivors(posterior)
     chosen = draw(posterior.weights, asked.n, Rng(program_seed(asked.seed, 0)))
-    assert posterior.record is not None
-    written = {i: _ids(posterior.record.moves(i)) for i in set(chosen)}
+    paths = {i: written(posterior, i) for i in set(chosen)}
     tables: dict[Ids, Tensor] = {}
     if asked.logprobs is not None:
-        distinct = list(dict.fromkeys(ids for ids, _ in written.values()))
+        distinct = list(dict.fromkeys(ids for ids, _ in paths.values()))
         requests = [(asked.text.prompt, ids[:-1]) for ids in distinct]
         along = TaskSessions(task).along({asked.lm: requests})[asked.lm]
         tables = dict(zip(distinct, along, strict=True))
     shares = {text: share for text, _, share in posterior.ranked_groups()}
     choices = []
     for i in chosen:
-        text, (ids, ended) = posterior.samples[i].value, written[i]
+        text, (ids, ended) = posterior.samples[i].value, paths[i]
         positions = None if asked.logprobs is None else _positions(asked, text, ids, tables[ids])
         cut = asked.cut and ended and len(ids) == asked.text.max_tokens
         choices.append(Choice(text, shares[text], len(ids), cut, positions))
@@ -144,21 +137,6 @@ def _no_survivors(posterior: Posterior[str]) -> RequestError:
         status=422,
         code="no_survivors",
     )
-
-
-def draw(weights: Floats, n: int, rng: Rng) -> list[int]:
-    """Return the indices of n samples for (N,) normalised weights, see the top of this file."""
-    drawn: NDArray[np.int64] = systematic(weights, n, rng)
-    turn = int(n * rng.uniform([i / n for i in range(1, n)]))
-    chosen: list[int] = np.roll(drawn, turn).tolist()
-    return chosen
-
-
-def _ids(moves: Sequence[Move]) -> tuple[Ids, bool]:
-    """Return the tokens of a text, and whether it ended by the end symbol rather than by a stop string."""
-    symbols = [move.symbol for move in moves if move.symbol is not None]
-    ended = not symbols[-1].data
-    return tuple(symbol.token for symbol in (symbols[:-1] if ended else symbols)), ended
 
 
 def _positions(asked: Asked, text: str, ids: Ids, table: Tensor) -> tuple[Position, ...]:

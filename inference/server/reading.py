@@ -100,7 +100,10 @@ class Reader:
             raise fields.error("top_p", "is 0", hint="above 0; temperature=0 is greedy search")
         method = _method(fields, n, temperature, free=constraint is None)
         self._check_moves(fields, method, max_tokens)
-        lm = _warped(self.lm, temperature or 1.0, top_p, max_tokens if cut else None)
+        try:
+            lm = _warped(self.lm, temperature or 1.0, top_p, max_tokens if cut else None)
+        except PPLError as error:  # of temperatures that are all but 0
+            raise request_error(error, "temperature") from error
         text = write(lm, stop=_stops(fields), max_tokens=max_tokens)
         target: Target[str] = text if constraint is None else text & constraint
         seed = fields.integer("seed", 0)

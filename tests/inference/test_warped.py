@@ -54,6 +54,10 @@ def test_the_nucleus_holds_the_fewest_tokens_of_that_mass():
     assert law(WarpedLM(uniform, top_p=0.4)) == pytest.approx([0.5, 0.5, 0, 0])
 
 
+def test_a_model_that_is_all_but_frozen_is_greedy():
+    assert law(WarpedLM(LM, temperature=1e-6)) == [1, 0, 0, 0]
+
+
 def test_temperature_comes_before_the_nucleus():
     assert law(WarpedLM(LM, temperature=0.1, top_p=0.9)) == [1, 0, 0, 0]
 
@@ -126,6 +130,7 @@ def test_equal_warps_of_one_model_are_equal():
     "settings",
     [
         {"temperature": 0},
+        {"temperature": 1e-300},
         {"temperature": -1},
         {"temperature": math.inf},
         {"temperature": "warm"},

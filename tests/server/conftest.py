@@ -65,7 +65,7 @@ def serve(lm, name="toy", **options):
     try:
         while not server.started:
             time.sleep(0.01)
-        yield Served("http://127.0.0.1:%d" % listening.getsockname()[1])
+        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}")
     finally:
         server.should_exit = True
         thread.join()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from grammars import JsonSchema, Regex
 from inference import SMC, Enumerate, Importance, WarpedLM, infer, program_seed
+from inference.drawing import draw
 from inference.engines.table import TableLM
 from inference.methods import BeamSearch, Rejection
-from inference.server.answering import draw
 from inference.testing import expectation
 from ppl import program, sample
 from ppl.rng import Rng
@@ -41,7 +41,7 @@ def test_each_choice_by_itself_has_the_law_of_the_weights(n, masses):
         assert all(
             math.floor(n * w - 1e-9) <= counts[i] <= math.ceil(n * w + 1e-9) for i, w in enumerate(weights)
         )
-        return {(place, i): 1.0 for place, i in enumerate(chosen)}
+        return dict.fromkeys(enumerate(chosen), 1.0)
 
     law = expectation(choices)
     for place in range(n):

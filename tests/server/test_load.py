@@ -61,7 +61,8 @@ def test_a_full_queue_refuses_and_says_when_to_come_back():
         with pytest.raises(openai.RateLimitError) as caught:
             served.complete("x")
         assert 1 <= int(caught.value.response.headers["Retry-After"]) <= 60
-        assert first.result() and second.result()
+        assert first.result()
+        assert second.result()
         assert served.metrics()['ppl_requests_total{endpoint="/v1/completions",outcome="busy"}'] == 1
         assert served.complete("x", max_tokens=2)
 
@@ -103,9 +104,9 @@ def test_a_stream_tells_that_it_is_alive():
 
 def test_a_fault_of_the_worker_does_not_end_it():
     with serve(LM) as served:
-        with patch.object(Batcher, "advance", side_effect=RuntimeError("a fault")):
-            with pytest.raises(openai.InternalServerError):
-                served.complete("x")
+        broken = patch.object(Batcher, "advance", side_effect=RuntimeError("a fault"))
+        with broken, pytest.raises(openai.InternalServerError):
+            served.complete("x")
         assert served.complete("x", max_tokens=2)
 
 

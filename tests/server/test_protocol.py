@@ -39,6 +39,14 @@ def calling():
         yield served
 
 
+def function(name, parameters):
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+def formed(schema):
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
 def refused(status, call, param=None, **options):
     with pytest.raises(openai.APIStatusError) as caught:
         call(**options)
@@ -223,6 +231,7 @@ def test_what_is_certain_of_a_text_is_never_taken_back(stops, cuts):
         ("n", {"n": 1000}),
         ("seed", {"seed": -1}),
         ("temperature", {"temperature": -1}),
+        ("temperature", {"temperature": 1e-300}),
         ("temperature", {"temperature": 0, "extra_body": {"particles": 4}}),
         ("top_p", {"top_p": 0}),
         ("max_tokens", {"max_tokens": 0}),
@@ -233,12 +242,12 @@ def test_what_is_certain_of_a_text_is_never_taken_back(stops, cuts):
         ("user", {"user": "me"}),
         ("tool_choice", {"tool_choice": "required"}),
         ("tool_choice", {"tools": FUNCTIONS, "tool_choice": {"type": "function", "function": {"name": "z"}}}),
-        ("tools[0].function.parameters", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "string"}}}]}),
-        ("tools[0].function.parameters", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 3}}}]}),
-        ("tools[0].function.name", {"tools": [{"type": "function", "function": {"name": "f g"}}]}),
+        ("tools[0].function.parameters", {"tools": [function("f", {"type": "string"})]}),
+        ("tools[0].function.parameters", {"tools": [function("f", {"type": 3})]}),
+        ("tools[0].function.name", {"tools": [function("f g", NUMBER)]}),
         ("response_format.type", {"response_format": {"type": "xml"}}),
-        ("response_format.json_schema.schema", {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nothing"}}}}),
-        ("response_format.json_schema.schema", {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "file:///etc/passwd"}}}}),
+        ("response_format.json_schema.schema", {"response_format": formed({"type": "nothing"})}),
+        ("response_format.json_schema.schema", {"response_format": formed({"$ref": "file:///etc/passwd"})}),
         ("grammar", {"extra_body": {"grammar": {"regex": "a", "choice": ["a"]}}}),
         ("grammar", {"extra_body": {"grammar": {"regex": "a"}}, "response_format": {"type": "json_object"}}),
         ("grammar.regex", {"extra_body": {"grammar": {"regex": "("}}}),
@@ -257,7 +266,7 @@ def test_what_is_certain_of_a_text_is_never_taken_back(stops, cuts):
         ("particles", {"extra_body": {"particles": 1.5}}),
         ("particles", {"extra_body": {"particles": True}}),
         ("particles", {"extra_body": {"particles": 1 << 20}}),
-        ("messages[0].content[0].type", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}),
+        ("messages[0].content[0].type", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
         ("messages[0].role", {"messages": [{"role": "robot", "content": "x"}]}),
         ("messages[0].content", {"messages": [{"role": "user"}]}),
         ("messages[0].colour", {"messages": [{"role": "user", "content": "x", "colour": "red"}]}),
