@@ -10,20 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.posterior import Posterior
-from inference.resampling import systematic
+from inference.resampling import Ancestors, systematic
 from inference.weights import Floats
 from ppl.rng import Rng
 
 
 def draw(weights: Floats, n: int, rng: Rng) -> list[int]:
     """Return the indices of n samples for (N,) normalised weights, see the top of this file."""
-    drawn: NDArray[np.int64] = systematic(weights, n, rng)
-    turn = int(n * rng.uniform([i / n for i in range(1, n)]))
-    chosen: list[int] = np.roll(drawn, turn).tolist()
+    chosen: list[int] = _turned(systematic(weights, n, rng), rng).tolist()
     return chosen
+
+
+def _turned(drawn: Ancestors, rng: Rng) -> Ancestors:
+    """Return the choices from a random one of them on, in a circle: as they come they are in the order of samples."""
+    n = len(drawn)
+    return np.roll(drawn, int(n * rng.uniform([i / n for i in range(1, n)])))
 
 
 def written(posterior: Posterior[Any], sample: int) -> tuple[tuple[int, ...], bool]:

@@ -10,6 +10,7 @@
 
 from inference.testing.assertions import assert_probability
 from inference.testing.checks import (
+    check_drawing,
     check_kernel,
     check_replay,
     check_resampling,
@@ -25,6 +26,7 @@ __all__ = [
     "TooManyPaths",
     "assert_probability",
     "check_conditional_resampling",
+    "check_drawing",
     "check_invariant",
     "check_kernel",
     "check_replay",

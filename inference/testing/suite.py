@@ -33,7 +33,7 @@ from inference.methods import (
 )
 from inference.methods.base import Method
 from inference.resampling import SCHEMES
-from inference.testing.checks import check_resampling, check_together, check_unbiased
+from inference.testing.checks import check_drawing, check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
 from ppl.potentials import potential
 from ppl.primitives import condition, factor, memo, observe, sample
@@ -209,6 +209,7 @@ def run_suite() -> None:
     """Run the checks that the mutants must fail."""
     for scheme in SCHEMES:
         check_resampling(scheme, np.array([0.5, 0.15, 0.35]))
+    check_drawing(np.array([0.5, 0.15, 0.35]), 3)
     for model in MODELS:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))

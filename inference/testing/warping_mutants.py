@@ -1,4 +1,4 @@
-"""Mutants of warped models: plausible mistakes in temperature, nucleus and length."""
+"""Mutants of warped models and of drawing: mistakes in temperature, nucleus and length, and in the order of choices."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from inference import batching
+from inference import batching, drawing
 from inference.engines import warped
 from inference.engines.base import Context, NextTokens
 from inference.engines.warped import WarpedLM
@@ -61,6 +62,19 @@ def ended_late() -> Iterator[None]:
 @mutant("given texts are scored without the end that a length forces")
 def end_unscored() -> Iterator[None]:
     with patch.object(WarpedLM, "warp_along", lambda self, table: self._warped(table)):
+        yield
+
+
+@mutant("choices are told in the order of the samples")
+def choices_in_order() -> Iterator[None]:
+    with patch.object(drawing, "_turned", lambda drawn, rng: drawn):
+        yield
+
+
+@mutant("the first choice is drawn, the others are copies of it")
+def choices_copied() -> Iterator[None]:
+    original = drawing.systematic
+    with patch.object(drawing, "systematic", lambda w, n, rng: np.repeat(original(w, 1, rng), n)):
         yield
 
 

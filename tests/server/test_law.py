@@ -1,8 +1,5 @@
 """What the server draws from: the posterior of `infer` with the same seed, choice by choice."""
 
-import math
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +10,7 @@ from inference import SMC, Enumerate, Importance, WarpedLM, infer, program_seed
 from inference.drawing import draw
 from inference.engines.table import TableLM
 from inference.methods import BeamSearch, Rejection
-from inference.testing import expectation
+from inference.testing import check_drawing
 from ppl import program, sample
 from ppl.rng import Rng
 from tests.server.conftest import LM
@@ -33,20 +30,7 @@ def told(reply):
 @pytest.mark.parametrize("n", [1, 3, 5])
 @given(masses=st.lists(st.floats(0.01, 1.0), min_size=1, max_size=4))
 def test_each_choice_by_itself_has_the_law_of_the_weights(n, masses):
-    weights = np.array(masses) / sum(masses)
-
-    def choices(rng):
-        chosen = draw(weights, n, rng)
-        counts = Counter(chosen)
-        assert all(
-            math.floor(n * w - 1e-9) <= counts[i] <= math.ceil(n * w + 1e-9) for i, w in enumerate(weights)
-        )
-        return dict.fromkeys(enumerate(chosen), 1.0)
-
-    law = expectation(choices)
-    for place in range(n):
-        for i, w in enumerate(weights):
-            assert law.get((place, i), 0.0) == pytest.approx(w, abs=1e-10)
+    check_drawing(np.array(masses), n)
 
 
 @pytest.mark.parametrize(
