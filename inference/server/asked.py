@@ -15,10 +15,8 @@ from inference.methods import (
     Importance,
     LocallyConstrained,
     Method,
-    ParticleGibbs,
     ParticleIndependentMH,
     Rejection,
-    SuffixMCMC,
     TemperedSMC,
 )
 from inference.server.tools import Tools
@@ -114,11 +112,8 @@ def most_runs(method: Method) -> int | None:
             return method.attempts
         case AdaptiveRejection():
             return method.max_attempts
-        case ParticleGibbs() | ParticleIndependentMH():
-            start = getattr(method, "start_particles", None) or 0
-            return method.particles * (method.burn_in + method.sweeps) + start
-        case SuffixMCMC():
-            return method.chains * (method.burn_in + method.sweeps) + method.start_particles
+        case ParticleIndependentMH():
+            return method.particles * (1 + method.burn_in + method.sweeps)
         case TemperedSMC() if method.exponents is not None:
             return method.particles * (1 + method.moves * len(method.exponents))
         case _:

@@ -15,7 +15,7 @@ from grammars.errors import PPLError
 from inference.cli.methods import method_of
 from inference.engines.base import Engine
 from inference.engines.warped import WarpedLM
-from inference.methods import SMC, BeamSearch, Importance, Method
+from inference.methods import SMC, BeamSearch, Importance, Method, ParticleGibbs, SuffixMCMC
 from inference.server.asked import Asked, Limits, most_runs
 from inference.server.errors import RequestError, request_error
 from inference.server.fields import Fields
@@ -124,6 +124,12 @@ class Reader:
         return (fields.integer(given[0], 1) if given else None) or self.limits.max_tokens
 
     def _check_moves(self, fields: Fields, method: Method, max_tokens: int) -> None:
+        if isinstance(method, ParticleGibbs | SuffixMCMC):
+            raise fields.error(
+                "method",
+                f"{method!r} is not served: its runs begin in the middle of others, and their tokens are not known",
+                hint="particle-independent-mh is a chain of whole runs",
+            )
         runs = most_runs(method)
         if runs is None:
             raise fields.error(

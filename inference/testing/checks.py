@@ -102,7 +102,7 @@ def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLE
 
 
 def check_drawing(weights: Floats, n: int, *, tolerance: float = TOLERANCE) -> None:
-    """Check that each of the n choices of `inference.drawing` has the law of the weights, and none is copied in vain."""
+    """Check that each of n choices (`inference.drawing`) has the law of the weights, with no copies but by weight."""
     weights = normalise(np.log(weights))
 
     def choices(rng: Rng) -> dict[tuple[int, int], float]:

@@ -14,6 +14,7 @@ from inference import batching, drawing
 from inference.engines import warped
 from inference.engines.base import Context, NextTokens
 from inference.engines.warped import WarpedLM
+from inference.resampling import systematic
 from inference.testing.mutant import mutant
 from ppl.lm import LM
 
@@ -73,8 +74,7 @@ def choices_in_order() -> Iterator[None]:
 
 @mutant("the first choice is drawn, the others are copies of it")
 def choices_copied() -> Iterator[None]:
-    original = drawing.systematic
-    with patch.object(drawing, "systematic", lambda w, n, rng: np.repeat(original(w, 1, rng), n)):
+    with patch.object(drawing, "systematic", lambda w, n, rng: np.repeat(systematic(w, 1, rng), n)):
         yield
 
 

@@ -9,13 +9,22 @@ from grammars import JsonSchema, Regex
 from inference import SMC, Enumerate, Importance, WarpedLM, infer, program_seed
 from inference.drawing import draw
 from inference.engines.table import TableLM
-from inference.methods import BeamSearch, Rejection
+from inference.methods import (
+    AdaptiveRejection,
+    BeamSearch,
+    BestOfN,
+    LocallyConstrained,
+    Method,
+    ParticleIndependentMH,
+    Rejection,
+    TemperedSMC,
+)
 from inference.testing import check_drawing
 from ppl import program, sample
 from ppl.rng import Rng
 from tests.server.conftest import LM
 
-PATTERN = "[ab]{1,3}c?"
+PATTERN = "[a-z0-3 ,:]{0,2}"
 
 
 @program
@@ -40,9 +49,15 @@ def test_each_choice_by_itself_has_the_law_of_the_weights(n, masses):
         ({"particles": 5, "method": "smc:ess_threshold=1.0"}, LM, SMC(5, 1.0)),
         ({"method": "importance", "particles": 7}, LM, Importance(7)),
         ({"method": "enumerate:max_paths=1000"}, LM, Enumerate(1000)),
-        ({"method": "rejection:attempts=4000"}, LM, Rejection(4000)),
+        ({"method": "rejection"}, LM, Rejection()),
         ({"method": "beam-search:width=3"}, LM, BeamSearch(3)),
+        ({"method": "adaptive-rejection:samples=3,max_attempts=400"}, LM, AdaptiveRejection(3, 400)),
+        ({"method": "best-of-n", "particles": 9}, LM, BestOfN(9)),
+        ({"method": "locally-constrained", "particles": 9}, LM, LocallyConstrained(9)),
+        ({"method": "tempered-smc:exponents=[0.5,1.0]", "particles": 5}, LM, TemperedSMC(5, (0.5, 1.0))),
+        ({"method": "particle-independent-mh:sweeps=5"}, LM, ParticleIndependentMH(16, 5)),
     ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Method) else "",
 )
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_a_completion_is_drawn_from_the_posterior_of_infer(toy, options, lm, method, temperature):
@@ -64,7 +79,7 @@ def test_a_completion_is_drawn_from_the_posterior_of_infer(toy, options, lm, met
     assert told(reply)["method"] == repr(method)
     assert told(reply)["weights"] == pytest.approx([posterior.probability(c.text) for c in reply.choices])
     cost = told(reply)["cost"]
-    assert (cost["tokens"], cost["lm_calls"]) == (posterior.cost.tokens, posterior.cost.lm_calls)
+    assert (cost["tokens"], cost["lm_tokens"]) == (posterior.cost.tokens, posterior.cost.lm_tokens)
 
 
 def test_free_text_is_the_beginning_of_what_the_model_writes(toy):
