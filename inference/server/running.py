@@ -1,13 +1,14 @@
 """Running the application until it is told to end, and ending it in order.
 
 On Ctrl-C or SIGTERM no more connections are taken. Requests that wait or run have some seconds left; those that are not
-done by then are answered with 503. A second signal ends the process at once.
+done by then are answered with 503. A second signal has them answered so at once, a third one ends the process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -26,6 +27,15 @@ class GracefulServer(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._grace = grace
+        self._hurried = False
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and not self._hurried:
+            self._hurried = True
+            self._service.worker.drop()
+        else:
+            super().handle_exit(sig, frame)
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -150,8 +150,9 @@ def serving(*arguments, **options):
     return process, line.split(" at ")[1].strip()
 
 
-def test_the_command_serves_and_ends_on_an_interrupt():
-    process, url = serving("--name", "slow", "--grace", "1", PPL_API_KEY="k")
+@pytest.mark.parametrize(("grace", "interrupts"), [("1", 1), ("60", 2)])
+def test_the_command_serves_and_ends_on_an_interrupt(grace, interrupts):
+    process, url = serving("--name", "slow", "--grace", grace, PPL_API_KEY="k")
     client = openai.OpenAI(base_url=url, api_key="k", max_retries=0)
     assert client.completions.create(model="slow", prompt="x", max_tokens=2)
     failed = []
@@ -166,7 +167,9 @@ def test_the_command_serves_and_ends_on_an_interrupt():
     thread.start()
     time.sleep(0.5)
     start = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    for _ in range(interrupts):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
     said = process.stderr.read()
     assert process.wait(15) == 130
     assert "Traceback" not in said, said
