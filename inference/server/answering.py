@@ -58,6 +58,8 @@ class Choice:
         How many tokens spell it, those of a stop string included and the end not.
     cut:
         Whether it was over because it had reached its length.
+    call:
+        Name and arguments of the function that it calls, if it does.
     positions:
         Its tokens with their log-probabilities, if these were asked for.
     """
@@ -66,6 +68,7 @@ class Choice:
     weight: float
     tokens: int
     cut: bool
+    call: tuple[str, str] | None
     positions: tuple[Position, ...] | None
 
 
@@ -124,7 +127,8 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
         text, (ids, ended) = posterior.samples[i].value, paths[i]
         positions = None if asked.logprobs is None else _positions(asked, text, ids, tables[ids])
         cut = asked.cut and ended and len(ids) == asked.text.max_tokens
-        choices.append(Choice(text, shares[text], len(ids), cut, positions))
+        call = None if asked.tools is None else asked.tools.call(text)
+        choices.append(Choice(text, shares[text], len(ids), cut, call, positions))
     return Answer(posterior, tuple(choices))
 
 

@@ -56,7 +56,7 @@ class Reply:
         """Return the chunks with what is left of each choice after `sent`, its reason to end, and the posterior."""
         chunks = []
         for i, choice in enumerate(answer.choices):
-            called = self._called(choice)
+            called = _called(choice)
             if called:
                 delta: Json = {"tool_calls": [{"index": 0, **call} for call in called]}
             else:
@@ -64,7 +64,7 @@ class Reply:
             told = self._logprobs(choice)
             if called or told is not None or delta["content"]:
                 chunks.append(self._chunk(i, delta, logprobs=told))
-            last = self._chunk(i, {}, finish_reason=self._finish(choice))
+            last = self._chunk(i, {}, finish_reason=_finish(choice))
             chunks.append(last | {"ppl": self._posterior(answer)})
         if self.asked.include_usage:
             chunks.append(self._head(self._chunk_kind) | {"choices": [], "usage": self._usage(answer)})
@@ -93,25 +93,12 @@ class Reply:
         return self._head(self._chunk_kind) | {"choices": [choice]}
 
     def _choice(self, index: int, choice: Choice) -> Json:
-        shared = {"index": index, "finish_reason": self._finish(choice), "logprobs": self._logprobs(choice)}
+        shared = {"index": index, "finish_reason": _finish(choice), "logprobs": self._logprobs(choice)}
         if not self.asked.chat:
             return shared | {"text": choice.text}
-        called = self._called(choice)
+        called = _called(choice)
         message: Json = {"role": "assistant", "content": None if called else choice.text, "refusal": None}
         return shared | {"message": message | ({"tool_calls": called} if called else {})}
-
-    def _called(self, choice: Choice) -> list[Json]:
-        """Return the calls that a choice makes: none or one."""
-        call = None if self.asked.tools is None else self.asked.tools.call(choice.text)
-        if call is None:
-            return []
-        function = {"name": call[0], "arguments": call[1]}
-        return [{"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}]
-
-    def _finish(self, choice: Choice) -> str:
-        if self.asked.tools is not None and self.asked.tools.call(choice.text) is not None:
-            return "tool_calls"
-        return "length" if choice.cut else "stop"
 
     def _logprobs(self, choice: Choice) -> Json | None:
         if choice.positions is None:
@@ -137,6 +124,20 @@ class Reply:
             "seed": posterior.seed,
             "cost": asdict(posterior.cost),
         }
+
+
+def _finish(choice: Choice) -> str:
+    if choice.call is not None:
+        return "tool_calls"
+    return "length" if choice.cut else "stop"
+
+
+def _called(choice: Choice) -> list[Json]:
+    """Return the calls that a choice makes: none or one."""
+    if choice.call is None:
+        return []
+    function = {"name": choice.call[0], "arguments": choice.call[1]}
+    return [{"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}]
 
 
 def _chat_logprobs(positions: Sequence[Position]) -> Json:

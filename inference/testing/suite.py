@@ -231,7 +231,7 @@ def run_suite() -> None:
     check_unbiased(repeating(), Importance(1))
     check_together([*MODELS, warped(), *MODELS, warped()], SMC(3))
     check_unbiased(warped(), Enumerate())
-    check_unbiased(warped(), SMC(2, 1.0))
+    check_unbiased(warped(), Importance(1))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):
