@@ -3,6 +3,7 @@
 from inference.convergence import autocorrelation, chain_ess, rank_rhat, split_rhat
 from inference.costs import CostPerSolved, cost_per_solved
 from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
+from inference.custom_generate import Generated, ppl_generate
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
@@ -10,6 +11,7 @@ from inference.diagnosis import Diagnosis, Finding
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
+from inference.engines.warped import WarpedLM
 from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
 from inference.estimators import AWRS
 from inference.genealogy import Genealogy
@@ -68,6 +70,7 @@ __all__ = [
     "FirstFinished",
     "Flag",
     "Genealogy",
+    "Generated",
     "Importance",
     "LearnedTwist",
     "LocallyConstrained",
@@ -98,6 +101,7 @@ __all__ = [
     "Until",
     "Verifier",
     "Vote",
+    "WarpedLM",
     "Weighted",
     "autocorrelation",
     "chain_ess",
@@ -113,6 +117,7 @@ __all__ = [
     "nested",
     "normalised",
     "pass_at_k",
+    "ppl_generate",
     "program_seed",
     "rank_rhat",
     "solve",

@@ -11,6 +11,7 @@
 from inference.testing.assertions import assert_probability
 from inference.testing.calibration import Calibration, calibration, check_calibration
 from inference.testing.checks import (
+    check_drawing,
     check_kernel,
     check_replay,
     check_resampling,
@@ -30,6 +31,7 @@ __all__ = [
     "calibration",
     "check_calibration",
     "check_conditional_resampling",
+    "check_drawing",
     "check_evidence_variance",
     "check_invariant",
     "check_kernel",

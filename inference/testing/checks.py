@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from grammars.errors import PPLError
+from inference.drawing import draw
 from inference.engines.base import NextTokens
 from inference.estimators import AWRS
 from inference.experts import next_laws
@@ -98,6 +99,22 @@ def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLE
 
     expected = {j: size * w for j, w in enumerate(weights.tolist())}
     compare(expectation(offspring), expected, f"{scheme} resampling of {weights.tolist()}", tolerance)
+
+
+def check_drawing(weights: Floats, n: int, *, tolerance: float = TOLERANCE) -> None:
+    """Check that each of n choices (`inference.drawing`) has the law of the weights, with no copies but by weight."""
+    weights = normalise(np.log(weights))
+
+    def choices(rng: Rng) -> dict[tuple[int, int], float]:
+        chosen = draw(weights, n, rng)
+        for i, w in enumerate(weights):
+            assert abs(chosen.count(i) - n * w) < 1.0 + TOLERANCE, (
+                f"{chosen.count(i)} of {n} for a weight of {w}"
+            )
+        return dict.fromkeys(enumerate(chosen), 1.0)
+
+    expected = {(place, i): w for place in range(n) for i, w in enumerate(weights.tolist())}
+    compare(expectation(choices), expected, f"{n} choices by weights {weights.tolist()}", tolerance)
 
 
 def check_together(

@@ -39,6 +39,7 @@ from inference.testing import (
     single_site_mutants,
     steering_mutants,
     twist_mutants,
+    warping_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -63,6 +64,7 @@ __all__ = [
     "single_site_mutants",
     "steering_mutants",
     "twist_mutants",
+    "warping_mutants",
 ]
 
 

@@ -16,6 +16,7 @@ from grammars.regex import Regex
 from inference.conditional import CONDITIONAL_SCHEMES
 from inference.denoisers.table import TableMDM
 from inference.engines.table import TableLM
+from inference.engines.warped import WarpedLM
 from inference.estimators import AWRS
 from inference.learned_twist import learn_twist
 from inference.methods import (
@@ -41,7 +42,7 @@ from inference.methods import (
 from inference.methods.base import Method
 from inference.nesting import nested, normalised
 from inference.resampling import SCHEMES
-from inference.testing.checks import check_resampling, check_together, check_unbiased
+from inference.testing.checks import check_drawing, check_resampling, check_together, check_unbiased
 from inference.testing.invariance import check_conditional_resampling, check_invariant
 from inference.testing.rejuvenation import check_rejuvenation
 from inference.testing.search_checks import check_heaviest, check_reading_order, check_shortest
@@ -56,6 +57,7 @@ from ppl.trace import Trace
 LM = TableLM.random(["a", "b"], seed=5)
 DRAFTING = TableLM.random(["a", "b"], seed=5)
 DRAFTING.pass_cost = 16.0
+WARPED = WarpedLM(LM, temperature=1.6, top_p=0.9, length=2)
 MDM = TableMDM.random("ab", seed=5)
 JOINT = TableMDM.of_joint("ab", {"aa": 0.4, "ba": 0.35, "bb": 0.25})
 
@@ -129,6 +131,14 @@ def repeating() -> str:
 def pooled() -> str:
     """A product of a flattened and a plain expert, with a reward at the end."""
     return sample(LM("p", max_tokens=1) ** 0.5 * LM("r", max_tokens=1) * potential(_pleasant))
+
+
+@program
+def warped() -> str:
+    """A warped model that writes under a check and is observed, beside the one that it warps."""
+    text: str = sample(WARPED("w", max_tokens=2) & Regex("a?b?|ba"))
+    observe(WARPED("o", max_tokens=2), text)
+    return text + sample(LM("w", max_tokens=1))
 
 
 @program
@@ -358,6 +368,7 @@ def run_suite() -> None:
     """Run the checks that the mutants must fail."""
     for scheme in SCHEMES:
         check_resampling(scheme, np.array([0.5, 0.15, 0.35]))
+    check_drawing(np.array([0.5, 0.15, 0.35]), 3)
     for model in MODELS:
         check_unbiased(model, Enumerate())
         check_unbiased(model, Importance(1))
@@ -380,9 +391,11 @@ def run_suite() -> None:
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
     check_unbiased(stepwise(), Importance(1))
-    check_together([*MODELS, *MODELS], SMC(3))
     check_evidence_variance(uneven(), SMC(2, 1.0, "multinomial"))
     check_evidence_variance(uneven(), SMC(2, 1.0, "ssp"))
+    check_together([*MODELS, warped(), *MODELS, warped()], SMC(3))
+    check_unbiased(warped(), Enumerate())
+    check_unbiased(warped(), Importance(1))
     for model in (foreseen(), guessed()):
         check_unbiased(model, Importance(1))
     for model in (corrected(), pooled(), filled()):
