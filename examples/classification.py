@@ -39,8 +39,6 @@ REVIEWS = {
     "Far too expensive for what you get.": "bad",
     "Nothing to complain about, we had fun.": "good",
     "The music was so loud that we left.": "bad",
-    "A charming little place by the sea.": "good",
-    "The shoes fell apart in a week.": "bad",
 }
 
 lm = load("smollm2")
@@ -55,8 +53,8 @@ def mood(review: str, bias: float) -> str:
 
 def good(reviews: Sequence[str], bias: float) -> list[float]:
     """Return the probability that each review is good."""
-    posteriors = infer_many([mood(review, bias) for review in reviews], Enumerate())
-    return [posterior.probability("good") for posterior in posteriors]
+    models = (mood(review, bias) for review in reviews)
+    return [posterior.probability("good") for posterior in infer_many(models, Enumerate())]
 
 
 def report(name: str, probabilities: Sequence[float], labels: Sequence[str]) -> None:
@@ -65,10 +63,10 @@ def report(name: str, probabilities: Sequence[float], labels: Sequence[str]) -> 
     brier = sum((p - truth) ** 2 for p, truth in pairs) / len(pairs)
     print(f"\n{name}: {correct} of {len(pairs)} right, Brier score {brier:.3f} (0 is best, a coin has 0.25)")
     for low, high in ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0)):
-        bin = [(p, truth) for p, truth in pairs if low <= p < high or p == high == 1.0]
-        if bin:
-            said, true = (sum(column) / len(bin) for column in zip(*bin, strict=True))
-            print(f"  {len(bin):2} reviews between {low} and {high}: said {said:.2f}, good are {true:.2f}")
+        within = [(p, truth) for p, truth in pairs if low < p <= high]
+        if within:
+            said, true = (sum(column) / len(within) for column in zip(*within, strict=True))
+            print(f"  {len(within):2} from {low} to {high}: said {said:.2f} on average, good are {true:.2f}")
 
 
 def main(reviews: dict[str, str] = REVIEWS) -> None:
