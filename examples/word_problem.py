@@ -1,6 +1,6 @@
 """Word problems: a solution step by step, where each equation is checked as it is written.
 
-A potential at line ends takes 4 nats for each part of an equation that does not follow: it must go on from the last
+A potential at line ends takes 6 nats for each part of an equation that does not follow: it must go on from the last
 result, with the sign and the number of its step, and compute rightly. Particles with a slip die before they build on
 it. Plain samples are right now and then, which the vote cannot see; with the potential it can.
 
@@ -63,16 +63,15 @@ def answer(solution: str) -> int:
     return int(solution.rsplit(" ", 1)[1])
 
 
-def main(particles: int = 32) -> None:
+def main(particles: int = 48) -> None:
     print(STORY, f"How many is that? ({ANSWER})")
-    for method, penalty in ((Importance(particles), 0.0), (SMC(particles), 4.0)):
+    for method, penalty in ((Importance(particles), 0.0), (SMC(particles), 6.0)):
         posterior = infer(solution(STORY, penalty), method, seed=0)
-        vote = posterior.vote(answer)
         print(f"\n{'Plain samples' if penalty == 0 else 'With the step potential'}: {posterior.cost}")
-        print("  votes:", ", ".join(f"{number} ({share:.2f})" for number, share in vote.shares[:5]))
-        print(
-            f"  P(right) = {posterior.probability(lambda text: answer(text) == ANSWER):.2f}; the most probable:"
-        )
+        shares = posterior.vote(answer).shares[:5]
+        print("  votes:", ", ".join(f"{number} ({share:.2f})" for number, share in shares))
+        right = posterior.probability(lambda text: answer(text) == ANSWER)
+        print(f"  P(right) = {right:.2f}; the most probable solution:")
         print("   ", posterior.mode().replace("\n", "\n    "))
 
 
