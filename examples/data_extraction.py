@@ -28,7 +28,6 @@ Book, 30 euros in all: 8 for a novel, 16 for an atlas, and the rest for a map.
 """
 
 SENTENCE = "Cafe Luna, 19 euros in all: 5 for soup, 11 for pasta, and the rest for a coffee."
-
 lm = load("smollm2")
 
 
