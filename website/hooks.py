@@ -15,7 +15,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-BESIDE_DOCS = ["CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"]
+NAMED = ["CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "examples/README.md"]
+BESIDE_DOCS = [path for path in NAMED if (ROOT / path).exists()]
 EXAMPLES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").glob("[!_]*.py"))
 
 
@@ -55,7 +56,8 @@ def _in_repository(entry: Any) -> Any:
     if isinstance(entry, dict):
         return {title: _in_repository(part) for title, part in entry.items()}
     if entry == "../examples/":
-        return [{Path(example).stem: example} for example in EXAMPLES]
+        overview = [path for path in BESIDE_DOCS if path.startswith("examples/")]
+        return [*overview, *({Path(example).stem: example} for example in EXAMPLES)]
     return entry.removeprefix("../") if entry.startswith("../") else f"docs/{entry}"
 
 
