@@ -111,7 +111,7 @@ def _exact(_: Posterior[Any]) -> list[Finding]:
 
 def _unknown(posterior: Posterior[Any]) -> list[Finding]:
     ess = posterior.ess
-    found = [Finding("note", f"{method_name(posterior)} is not known here: only its weights were looked at")]
+    found = [Finding("note", f"of {method_name(posterior)} only the weights can be looked at")]
     if ess < min(ROUGH, 0.99 * len(posterior)):
         severity: Severity = "severe" if ess < FAMILIES else "warning"
         found.append(

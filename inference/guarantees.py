@@ -17,7 +17,7 @@ Guarantee = Literal["exact", "independent", "population", "pooled", "chain", "he
 - pooled: the weighted samples of independent runs.
 - chain: states of Markov chains; asymptotically exact.
 - heuristic: samples of another law than the posterior.
-- unknown: of a method that is not known here, as of a user's own.
+- unknown: of a method that is not known here, as of a user's own; or of a population whose ancestors are not known.
 """
 
 GUARANTEES: dict[str, Guarantee] = {
@@ -40,7 +40,11 @@ GUARANTEES: dict[str, Guarantee] = {
 
 def guarantee(posterior: Posterior[Any]) -> Guarantee:
     """Return what the samples of a posterior are, by the method that it names."""
-    return "chain" if posterior.chains else GUARANTEES.get(method_name(posterior), "unknown")
+    if posterior.chains:
+        return "chain"
+    kind = GUARANTEES.get(method_name(posterior), "unknown")
+    placed = all(sample.place >= 0 for sample in posterior.samples)
+    return kind if placed or kind != "population" else "unknown"
 
 
 def method_name(posterior: Posterior[Any]) -> str:

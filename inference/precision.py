@@ -44,7 +44,7 @@ def genealogy_of(posterior: Posterior[Any]) -> Genealogy:
         If there are none.
     """
     weights = posterior.weights
-    if guarantee(posterior) != "population" or any(s.place < 0 for s in posterior.samples):
+    if guarantee(posterior) != "population":
         raise InvalidArgument(
             f"the samples of {posterior.method} have no genealogy",
             hint="SMC, Importance and TemperedSMC have one",

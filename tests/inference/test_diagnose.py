@@ -231,8 +231,18 @@ def test_heuristics_say_so(method):
 def test_a_method_that_is_not_known():
     samples = [Sample(k, w, Trace([]), k) for k, w in enumerate([0.0, -9.0, -9.0])]
     posterior = Posterior(samples, 0.0, "Mine()", 0, (), Cost(0, 0, 0, 0.0), particles=3)
-    assert "not known here" in str(posterior.diagnose())
+    assert "of Mine only the weights" in str(posterior.diagnose())
     assert posterior.diagnose().severe
+
+
+def test_a_population_without_places():
+    posterior = infer(easy(), SMC(16), seed=0)
+    data = posterior.to_dict()
+    for kept in data["samples"]:
+        del kept["place"]
+    again = Posterior.from_dict(data).diagnose()
+    assert again.trusted
+    assert "only the weights" in str(again)
 
 
 def test_findings_are_in_order_and_are_not_markup():

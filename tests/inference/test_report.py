@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from grammars import Choice, Regex, prefix_predicate
-from inference import SMC, Enumerate, Importance, Posterior, Rejection, TableLM, TemperedSMC, infer
+from inference import (
+    SMC,
+    Enumerate,
+    Importance,
+    LocallyConstrained,
+    Posterior,
+    Rejection,
+    TableLM,
+    TemperedSMC,
+    infer,
+)
 from inference.html.data import data
 from inference.html.page import embedded
 from inference.html.text import shown
@@ -383,3 +393,17 @@ def test_a_notebook_gets_little():
 
     assert len(infer(texts(), Importance(40))._repr_html_()) < 10_000
     assert len(infer(two_texts(), SMC(2)).report()._repr_html_()) < 120_000
+
+
+def test_what_speaks_against_a_run_is_on_its_page():
+    @program
+    def text():
+        return sample(LM("x", max_tokens=2))
+
+    assert data(infer(text(), SMC(32), seed=0))["diagnosis"] is None
+    page = data(infer(text(), LocallyConstrained(4), seed=0))["diagnosis"]
+    assert page["verdict"] == "use this run with care"
+    ((severity, what, advice),) = page["findings"]
+    assert severity == "warning"
+    assert "another target" in what
+    assert advice
