@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from inference.nesting import Inner
 from inference.testing.mutant import mutant
+from inference.testing.suite import run_nesting
 from inference.weights import log_sum_exp
 from ppl.compiler.normal_form import FiniteForm
 from ppl.nested import Nested
@@ -16,7 +17,10 @@ from ppl.nested import Nested
 _form = Inner._form
 
 
-@mutant("a nested program's estimate of its evidence is thrown away: a posterior by self-normalised weights")
+@mutant(
+    "a nested program's estimate of its evidence is thrown away: a posterior by self-normalised weights",
+    run_nesting,
+)
 def nested_evidence_dropped() -> Iterator[None]:
     def form(self: Any, target: Nested[Any], result: Any) -> FiniteForm:
         return _form(self, replace(target, normalised=True), result)
@@ -25,7 +29,7 @@ def nested_evidence_dropped() -> Iterator[None]:
         yield
 
 
-@mutant("a nested program gives one of its values whatever their weights")
+@mutant("a nested program gives one of its values whatever their weights", run_nesting)
 def nested_weights_dropped() -> Iterator[None]:
     def form(self: Any, target: Nested[Any], result: Any) -> FiniteForm:
         made = _form(self, target, result)
@@ -36,7 +40,7 @@ def nested_weights_dropped() -> Iterator[None]:
         yield
 
 
-@mutant("the posterior of a nested program keeps its evidence")
+@mutant("the posterior of a nested program keeps its evidence", run_nesting)
 def posterior_not_normalised() -> Iterator[None]:
     def form(self: Any, target: Nested[Any], result: Any) -> FiniteForm:
         return _form(self, replace(target, normalised=False), result)
@@ -45,7 +49,7 @@ def posterior_not_normalised() -> Iterator[None]:
         yield
 
 
-@mutant("the sum of the inner weights is taken for their mean")
+@mutant("the sum of the inner weights is taken for their mean", run_nesting)
 def nested_weights_summed() -> Iterator[None]:
     def form(self: Any, target: Nested[Any], result: Any) -> FiniteForm:
         if target.normalised:

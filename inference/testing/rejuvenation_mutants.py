@@ -12,15 +12,16 @@ from inference import rejuvenation
 from inference.path_storage import Moment, PathStorage
 from inference.rejuvenation import Endings, Rejuvenated
 from inference.testing.mutant import mutant
+from inference.testing.suite import run_moves
 
 
-@mutant("partial runs are moved whatever they weigh")
+@mutant("partial runs are moved whatever they weigh", run_moves)
 def moves_always_accepted() -> Iterator[None]:
     with patch.object(rejuvenation, "accepted", lambda log_ratio, rng: True):
         yield
 
 
-@mutant("a partial run is moved without the probabilities of the cut")
+@mutant("a partial run is moved without the probabilities of the cut", run_moves)
 def partial_cut_forgotten() -> Iterator[None]:
     def log_ratio(
         self: Rejuvenated, i: int, path: Sequence[Moment], cut: int, endings: Endings, k: int
@@ -31,7 +32,7 @@ def partial_cut_forgotten() -> Iterator[None]:
         yield
 
 
-@mutant("a move may be undone from further back than the lag allows")
+@mutant("a move may be undone from further back than the lag allows", run_moves)
 def lag_of_one_direction() -> Iterator[None]:
     original = Rejuvenated._log_cut
 
@@ -42,7 +43,9 @@ def lag_of_one_direction() -> Iterator[None]:
         yield
 
 
-@mutant("a partial run is accepted without the weight of its next token, which the old one was given")
+@mutant(
+    "a partial run is accepted without the weight of its next token, which the old one was given", run_moves
+)
 def next_weight_forgotten() -> Iterator[None]:
     original = Endings.write
 
@@ -55,14 +58,14 @@ def next_weight_forgotten() -> Iterator[None]:
         yield
 
 
-@mutant("endings are a tick short")
+@mutant("endings are a tick short", run_moves)
 def endings_too_short() -> Iterator[None]:
     original = rejuvenation._ticks
     with patch.object(rejuvenation, "_ticks", lambda path: original(path) + 1):
         yield
 
 
-@mutant("a run that moves brings its own weight along, as if it had not been resampled")
+@mutant("a run that moves brings its own weight along, as if it had not been resampled", run_moves)
 def weights_not_reset() -> Iterator[None]:
     original = Rejuvenated._take_over
 
@@ -74,13 +77,13 @@ def weights_not_reset() -> Iterator[None]:
         yield
 
 
-@mutant("a run that has moved draws its next token from the law of the old one")
+@mutant("a run that has moved draws its next token from the law of the old one", run_moves)
 def stale_proposals() -> Iterator[None]:
     with patch.object(Rejuvenated, "_take_proposals", lambda self, endings, moved: None):
         yield
 
 
-@mutant("runs are moved when, and only when, the weights made the population be resampled")
+@mutant("runs are moved when, and only when, the weights made the population be resampled", run_moves)
 def moved_where_resampled() -> Iterator[None]:
     def select(self: Any, ancestors: NDArray[Any]) -> None:
         PathStorage.select(self, ancestors)
@@ -94,7 +97,7 @@ def moved_where_resampled() -> Iterator[None]:
         yield
 
 
-@mutant("a move may end a run before the others, from where no move comes back")
+@mutant("a move may end a run before the others, from where no move comes back", run_moves)
 def moved_to_an_end() -> Iterator[None]:
     original = Rejuvenated._log_ratio
 

@@ -15,12 +15,16 @@ from inference.kernels import Proposal
 from inference.methods import steering
 from inference.optimal_resampling import Rest, optimal
 from inference.testing.mutant import mutant
+from inference.testing.suite import run_steering
 from ppl.rng import Rng
 
 _Steered = steering._Steered
 
 
-@mutant("only the largest tokens of each particle are outcomes, the rest of the vocabulary is left out")
+@mutant(
+    "only the largest tokens of each particle are outcomes, the rest of the vocabulary is left out",
+    run_steering,
+)
 def rest_left_out() -> Iterator[None]:
     def largest(listed: Sequence[Move], rests: Sequence[Rest], size: int, rng: Rng) -> list[Move]:
         return optimal(listed, (), size, rng)
@@ -29,7 +33,7 @@ def rest_left_out() -> Iterator[None]:
         yield
 
 
-@mutant("outcomes that are kept by chance keep their own weights")
+@mutant("outcomes that are kept by chance keep their own weights", run_steering)
 def threshold_weight_forgotten() -> Iterator[None]:
     def own(listed: Sequence[Move], rests: Sequence[Rest], size: int, rng: Rng) -> list[Move]:
         before = {(move.particle, move.outcome): move.log_weight for move in listed}
@@ -43,7 +47,7 @@ def threshold_weight_forgotten() -> Iterator[None]:
         yield
 
 
-@mutant("finite values are pruned like a beam's")
+@mutant("finite values are pruned like a beam's", run_steering)
 def values_pruned() -> Iterator[None]:
     def kept(self: Any, streams: Sequence[Iterable[Move]]) -> list[Move]:
         return sorted(chain(*streams), key=lambda move: -move.log_weight)[: self._size]
@@ -52,7 +56,7 @@ def values_pruned() -> Iterator[None]:
         yield
 
 
-@mutant("several draws of a particle count as several particles")
+@mutant("several draws of a particle count as several particles", run_steering)
 def draws_counted_in_full() -> Iterator[None]:
     original = _Steered._drawn
 
@@ -64,7 +68,7 @@ def draws_counted_in_full() -> Iterator[None]:
         yield
 
 
-@mutant("of runs that are merged one weight is lost")
+@mutant("of runs that are merged one weight is lost", run_steering)
 def merged_weight_lost() -> Iterator[None]:
     original = _Steered._merge
 
@@ -77,7 +81,7 @@ def merged_weight_lost() -> Iterator[None]:
         yield
 
 
-@mutant("runs are merged by their texts, whatever values they have drawn beside them")
+@mutant("runs are merged by their texts, whatever values they have drawn beside them", run_steering)
 def merged_by_texts_alone() -> Iterator[None]:
     with patch.object(steering, "_alike", lambda a, b: len(a) == len(b)):
         yield

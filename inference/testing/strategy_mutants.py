@@ -13,7 +13,7 @@ from inference.testing.mutant import Mutant, mutant
 STRATEGY_MUTANTS: list[Mutant] = []
 
 
-@mutant("a number is compared with masses that are not normalised", STRATEGY_MUTANTS)
+@mutant("a number is compared with masses that are not normalised", mutants=STRATEGY_MUTANTS)
 def masses_not_normalised() -> Iterator[None]:
     def first_above(cumulative: Sequence[float], unit: float) -> int:
         return next((k for k, mass in enumerate(cumulative) if mass > unit), len(cumulative) - 1)
@@ -23,7 +23,8 @@ def masses_not_normalised() -> Iterator[None]:
 
 
 @mutant(
-    "a model's tokens are taken in the order of their ids, with the masses of another order", STRATEGY_MUTANTS
+    "a model's tokens are taken in the order of their ids, with the masses of another order",
+    mutants=STRATEGY_MUTANTS,
 )
 def masses_of_another_order() -> Iterator[None]:
     original = choices._Order.__init__
@@ -36,13 +37,13 @@ def masses_of_another_order() -> Iterator[None]:
         yield
 
 
-@mutant("the likeliest token is taken, whatever the number", STRATEGY_MUTANTS)
+@mutant("the likeliest token is taken, whatever the number", mutants=STRATEGY_MUTANTS)
 def greedy() -> Iterator[None]:
     with patch.object(choices._Order, "at", lambda self, unit: 0):
         yield
 
 
-@mutant("the end comes last, so examples shrink to long texts", STRATEGY_MUTANTS)
+@mutant("the end comes last, so examples shrink to long texts", mutants=STRATEGY_MUTANTS)
 def end_last() -> Iterator[None]:
     original = kinds.weighted
 
@@ -54,20 +55,20 @@ def end_last() -> Iterator[None]:
         yield
 
 
-@mutant("the likeliest token comes before the end", STRATEGY_MUTANTS)
+@mutant("the likeliest token comes before the end", mutants=STRATEGY_MUTANTS)
 def end_not_first() -> Iterator[None]:
     original = choices._Order.__init__
     with patch.object(choices._Order, "__init__", lambda self, logits, state: original(self, logits, None)):
         yield
 
 
-@mutant("a text ends where its matcher accepts, without the final check", STRATEGY_MUTANTS)
+@mutant("a text ends where its matcher accepts, without the final check", mutants=STRATEGY_MUTANTS)
 def final_check_left_out() -> Iterator[None]:
     with patch.object(BytewiseTexts, "_may_end", lambda self, matcher, data: matcher.is_accepting()):
         yield
 
 
-@mutant("a text that was left off is finished without the final check", STRATEGY_MUTANTS)
+@mutant("a text that was left off is finished without the final check", mutants=STRATEGY_MUTANTS)
 def completion_unchecked() -> Iterator[None]:
     original = completion.shortest_completion
 
@@ -78,13 +79,13 @@ def completion_unchecked() -> Iterator[None]:
         yield
 
 
-@mutant("a text that was left off is returned as it is", STRATEGY_MUTANTS)
+@mutant("a text that was left off is returned as it is", mutants=STRATEGY_MUTANTS)
 def left_off() -> Iterator[None]:
     with patch.object(BytewiseTexts, "_finished", lambda self, trail: trail[-1][0]):
         yield
 
 
-@mutant("texts hurry to their end from the first byte", STRATEGY_MUTANTS)
+@mutant("texts hurry to their end from the first byte", mutants=STRATEGY_MUTANTS)
 def always_late() -> Iterator[None]:
     original = kinds.kinds_of
 
@@ -95,7 +96,7 @@ def always_late() -> Iterator[None]:
         yield
 
 
-@mutant("a model's text hurries to its end from the first token", STRATEGY_MUTANTS)
+@mutant("a model's text hurries to its end from the first token", mutants=STRATEGY_MUTANTS)
 def always_in_a_hurry() -> Iterator[None]:
     with patch.object(
         choices, "_hurry", lambda state, _: choices._HURRY * choices._closing(state.vocabulary, False)

@@ -342,12 +342,16 @@ def weighed_text(prompt: str) -> str:
 
 
 def run_steering() -> None:
-    """Check that SMC without replacement is unbiased, and nested programs."""
+    """Check that SMC without replacement is unbiased."""
     for size in (1, 2, 4):
         check_unbiased(respelled(), SteeringSMC(size))
     check_unbiased(two_sites(), SteeringSMC(2))
     check_unbiased(ragged(), SteeringSMC(2))
     check_unbiased(relearned(), SteeringSMC(2, draws=2))
+
+
+def run_nesting() -> None:
+    """Check that nested programs have their measures."""
     check_unbiased(weighed_inside(Importance(2)), Importance(1))
 
 
@@ -405,4 +409,5 @@ def run_suite() -> None:
     run_search()
     run_chains()
     run_steering()
+    run_nesting()
     run_moves()
