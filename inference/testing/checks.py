@@ -172,6 +172,7 @@ def compare(actual: Mapping[Any, float], expected: Mapping[Any, float], what: st
 
 def _run(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) -> Result:
     with Runtime(awrs) as runtime:
+        runtime.adaptive = False  # paths must be a function of the random choices, not of measured times
         return method.run(model, rng, runtime, Progress())
 
 
