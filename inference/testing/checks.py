@@ -172,7 +172,9 @@ def compare(actual: Mapping[Any, float], expected: Mapping[Any, float], what: st
 
 
 def _run(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) -> Result:
-    clock = count(0.0, 1e9).__next__  # no mask takes long beside it: paths depend on choices, not on the machine
+    clock = count(
+        0.0, 1e9
+    ).__next__  # no mask takes long beside it: paths depend on choices, not on the machine
     with Runtime(awrs, clock=clock) as runtime:
         return method.run(model, rng, runtime, Progress())
 
