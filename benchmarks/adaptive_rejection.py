@@ -177,7 +177,9 @@ def measure_twist(name: str, model: Model[Any], attempts: int, particles: int, r
         variance = float(np.mean((of_runs / mass - 1.0) ** 2)) if mass > 0.0 else math.inf
         found[label]["evidence"] = float(f"{of_runs.mean():.3g}")
         found[label]["relative_variance"] = float(f"{variance:.3g}") if mass > 0.0 else None
-        found[label]["tokens_per_effective_sample"] = _ratio(found[label]["tokens"] * variance, 1.0) if mass else None
+        found[label]["tokens_per_effective_sample"] = (
+            _ratio(found[label]["tokens"] * variance, 1.0) if mass else None
+        )
     return {"case": name, "learning": twist.drawn, "attempts": twist.attempts, **found}
 
 

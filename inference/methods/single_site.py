@@ -25,6 +25,7 @@ different sizes; Andrieu and Roberts (2009), *The pseudo-marginal approach*.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,10 +34,11 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from inference.methods.base import require_positive
+from inference.methods.base import Result, require_positive
 from inference.methods.chain import Chain, Sweep, accepted, stored_start
 from inference.methods.smc import SMC
 from inference.path_storage import Run
+from inference.progress import Progress
 from inference.retracing import Change, Retracing, not_known
 from inference.runtime import Runtime
 from inference.visits import Visit
@@ -98,6 +100,20 @@ class SingleSiteMH(Chain):
         """False: its runs begin in the middle of others."""
         return False
 
+
+    @override
+    def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
+        """Run the chains for all sweeps; warn of proposals for sites that no sample has."""
+        result = super().run(model, rng, runtime, progress)
+        visited = {choice.address for particle in result.particles for choice in particle.trace}
+        known = visited | {address.name for address in visited}
+        unused = [str(key) for key in self.proposals if key not in known]
+        if unused and result.particles:
+            warnings.warn(
+                f"no sample has a site {', '.join(unused)}, for which there is a proposal", stacklevel=2
+            )
+        return result
+
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first runs from SMC."""
         population = Retracing(model, self.start_particles, rng, runtime)
@@ -133,7 +149,8 @@ class SingleSiteMH(Chain):
     def _proposal(self, visit: Visit, run: Run) -> Target[Any] | None:
         """Return the user's proposal for a site of a run; None if there is none."""
         address = visit.key[0]
-        proposal = self.proposals.get(address) or self.proposals.get(address.name or "")
+        key = address if address in self.proposals else address.name
+        proposal = None if key is None else self.proposals.get(key)
         if proposal is None or isinstance(proposal, Target):
             return proposal
         target = proposal(run.particle.trace)

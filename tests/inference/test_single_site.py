@@ -227,6 +227,11 @@ def test_proposals_that_make_no_sense_are_refused(proposal, match):
         infer(named(), SingleSiteMH(sweeps=20, proposals={"text": proposal}))
 
 
+def test_a_proposal_for_a_site_that_there_is_not_is_told():
+    with pytest.warns(UserWarning, match="no sample has a site nmuber"):
+        infer(named(), SingleSiteMH(sweeps=3, proposals={"nmuber": Categorical([1, 2])}))
+
+
 def test_a_proposal_for_a_site_with_checks_is_refused():
     @program
     def model():
