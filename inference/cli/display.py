@@ -52,7 +52,8 @@ def show_outcome(console: Console, outcome: Outcome, *, heading: bool, diagnose:
         asked = printable(f"{outcome.row.line}. {' '.join(outcome.title.split())}")
         console.print(Text(asked, style="bold", no_wrap=True, overflow="ellipsis"))
     if outcome.no_survivors is not None:
-        console.print(Text(f"no survivors, log evidence -inf\n  {printable(outcome.no_survivors)}"))
+        head = f"no survivors, log evidence {posterior.log_evidence:.4f}"
+        console.print(Text(f"{head}\n  {printable(outcome.no_survivors)}"))
     else:
         table = Table("probability", "value", box=None, padding=(0, 2, 0, 0))
         for value in outcome.values:

@@ -132,7 +132,7 @@ class BestFirst(Method):
         runs = sorted(search.found, key=lambda run: -run.log_weight)
         weights = np.array([run.log_weight for run in runs])
         over = f"no run was finished within expansions={self.expansions}; raise it, or give a heuristic"
-        death = search.last_death if left else over
+        death = search.last_death if left or runs else over
         return Result(
             [run.particle for run in runs], weights, log_sum_exp(weights), steps, search.drawn, death
         )
