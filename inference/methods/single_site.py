@@ -100,7 +100,6 @@ class SingleSiteMH(Chain):
         """False: its runs begin in the middle of others."""
         return False
 
-
     @override
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run the chains for all sweeps; warn of proposals for sites that no sample has."""
