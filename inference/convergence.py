@@ -62,6 +62,8 @@ def autocorrelation(draws: ArrayLike, lags: int | None = None) -> Floats:
     lags:
         L, from 1 to n; None: n. Estimates at lags near n are noise.
 
+    Notes
+    -----
     A chain that does not move has no autocorrelation: nan.
     """
     chains = _checked(draws)

@@ -96,6 +96,9 @@ _DISTORTED = {
     "LocallyConstrained": "tokens are drawn from what the constraint allows next, and the weights are thrown away",
     "BestOfN": "the one run of the highest rank follows no posterior",
     "BeamSearch": "the posterior is that of the runs that the beam found, and the evidence a lower bound",
+    "BestFirst": "the posterior is that of the runs that the search found, and the evidence a lower bound",
+    "FirstFinished": "long runs are given up, so that short ones count too much",
+    "AdaptiveConsistency": "when to stop depends on the answers, so that their shares are not those of the posterior",
 }
 
 

@@ -17,7 +17,8 @@ Guarantee = Literal["exact", "independent", "population", "pooled", "chain", "he
 - pooled: the weighted samples of independent runs.
 - chain: states of Markov chains; asymptotically exact.
 - heuristic: samples of another law than the posterior.
-- unknown: of a method that is not known here, as of a user's own; or of a population whose ancestors are not known.
+- unknown: weighted samples whose dependence is not known, as of a user's own method, or of a population whose ancestors
+  are not known.
 """
 
 GUARANTEES: dict[str, Guarantee] = {
@@ -27,12 +28,19 @@ GUARANTEES: dict[str, Guarantee] = {
     "SMC": "population",
     "Importance": "population",
     "TemperedSMC": "population",
+    "ResampleMoveSMC": "population",
+    "SteeringSMC": "unknown",  # few outcomes stand for many, none is a copy of another
+    "PrunedEnriched": "unknown",  # no population of a fixed size
     "Until": "pooled",
     "ParticleGibbs": "chain",
     "ParticleIndependentMH": "chain",
     "SuffixMCMC": "chain",
+    "SingleSiteMH": "chain",
     "BeamSearch": "heuristic",
+    "BestFirst": "heuristic",
     "BestOfN": "heuristic",
+    "FirstFinished": "heuristic",
+    "AdaptiveConsistency": "heuristic",
     "LocallyConstrained": "heuristic",
 }
 """By the name of the method's class."""
