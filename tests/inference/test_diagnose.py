@@ -95,7 +95,7 @@ GOOD = [
 @pytest.mark.parametrize(("model", "method"), GOOD, ids=lambda x: repr(x)[:24])
 def test_good_runs_are_called_good(model, method):
     """For several seeds; notes are allowed."""
-    for seed in range(3):
+    for seed in range(1 if isinstance(method, ParticleGibbs) else 3):
         diagnosis = infer(model, method, seed=seed).diagnose()
         assert diagnosis.trusted, str(diagnosis)
         assert diagnosis.verdict == "nothing speaks against this run"
@@ -136,7 +136,7 @@ def test_a_common_ancestor():
 
 def test_weights_with_a_heavy_tail():
     shapes = []
-    for seed in range(10):
+    for seed in range(4):
         posterior = infer(late(0.7), Importance(1000), seed=seed)
         shapes += [f.number for f in posterior.diagnose().findings if "Pareto" in f.what]
     assert shapes

@@ -120,7 +120,7 @@ SAMPLERS = [
     Rejection(100, log_bound=0.0, batch=100),
     AdaptiveRejection(16, log_bound=1.0),
     Until(SMC(8), runs=6),
-    SuffixMCMC(chains=3, sweeps=40),
+    SuffixMCMC(chains=2, sweeps=30),
 ]
 
 
