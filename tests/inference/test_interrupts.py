@@ -26,15 +26,14 @@ def around() -> str:
     return sample(nested(word("x"), SMC(2)))
 
 
-@pytest.fixture
-def interrupted(monkeypatch):
-    """Interrupts the third question to a language model, once."""
+def interrupt(monkeypatch, at):
+    """Interrupt the question `at` to a language model, once; return a list that tells of sessions closed."""
     asked, closed = [], []
     next_tokens, close = TableSession.next_tokens, TableSession.close
 
     def counted(self, contexts, drafts=()):
         asked.append(len(contexts))
-        if len(asked) == 3:
+        if len(asked) == at:
             raise KeyboardInterrupt
         return next_tokens(self, contexts, drafts)
 
@@ -43,23 +42,29 @@ def interrupted(monkeypatch):
     return closed
 
 
+def values(posterior):
+    return [(sample.value, sample.log_weight) for sample in posterior.samples], posterior.log_evidence
+
+
 @pytest.mark.parametrize("method", [SMC(4, 1.0), SteeringSMC(4), ResampleMoveSMC(4, every=1)], ids=repr)
 @pytest.mark.parametrize("model", [word("p"), around()], ids=repr)
-def test_a_run_after_an_interrupt_is_as_one_before(model, method, interrupted):
+def test_a_run_after_an_interrupt_is_as_one_before(model, method, monkeypatch):
+    before = infer(model, method, seed=1)
     ended.clear()
+    closed = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         infer(model, method, seed=1)
-    assert interrupted  # sessions were closed
-    assert ended  # and the programs' own `finally` blocks run
-    first, second = infer(model, method, seed=1), infer(model, method, seed=1)
-    assert first.samples == second.samples
-    assert first.log_evidence == second.log_evidence
+    assert closed
+    assert ended  # the program's own `finally` blocks were executed
+    assert values(infer(model, method, seed=1)) == values(before)
 
 
-def test_results_taken_before_an_interrupt_stay(interrupted):
-    taken = []
-    stream = infer_many([word("p"), word("q"), word("r")], SMC(2), concurrency=1)
+def test_results_taken_before_an_interrupt_stay(monkeypatch):
+    models = [word("p"), word("q"), word("r")]
+    expected = [values(posterior) for posterior in infer_many(models, SMC(2), concurrency=1)]
+    closed, taken = interrupt(monkeypatch, 8), []
     with pytest.raises(KeyboardInterrupt):
-        taken.extend(stream)
-    (posterior,) = infer_many([word("p")], SMC(2))
-    assert posterior.log_evidence > -100
+        taken.extend(infer_many(models, SMC(2), concurrency=1))
+    assert 1 <= len(taken) < 3
+    assert [values(posterior) for posterior in taken] == expected[: len(taken)]
+    assert closed
