@@ -87,12 +87,12 @@ class LearnedTwist:
         )
         if not same or repr(other) != self.shown:
             raise InvalidArgument(
-                f"a twist that was learned from {self.shown} is used for {other!r}",
+                f"a twist that was learned from {_short(self.shown)} is used for {_short(repr(other))}",
                 hint="what fails in one program need not fail in another: learn_twist(model) for this one",
             )
 
     def __repr__(self) -> str:
-        return f"<twist of {self.attempts} attempts at {self.shown}>"
+        return f"<twist of {self.attempts} attempts at {_short(self.shown)}>"
 
 
 def learn_twist(model: Model[Any], attempts: int = 200, *, batch: int = 8, seed: int = 0) -> LearnedTwist:
@@ -234,6 +234,10 @@ def _tilted(proposal: Proposal, shifts: Sequence[Mapping[int, float] | None]) ->
         choices = np.concatenate([choices, torch.isfinite(added).sum(dim=-1).cpu().numpy()])
     numerators = torch.cat([proposal.numerators, added])
     return replace(proposal, numerators=numerators, rows=rows, log_weights=log_weights, choices=choices)
+
+
+def _short(shown: str) -> str:
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 def _same(a: object, b: object) -> bool:
