@@ -26,7 +26,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 PROMPT = """Invoices of a wholesale shop, as JSON:
-{"customer": "Maria Lopez", "total": "$89.90"}
+{"customer": "Harbour Trading LLC", "total": "$89.90"}
 {"customer": "North Sea Foods Ltd", "total": "$410.00"}
 """
 FORMS = {"Inc": "corporation", "Ltd": "limited company", "LLC": "limited liability company"}
