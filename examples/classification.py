@@ -1,6 +1,6 @@
 """Few-shot classification: exact probabilities of the labels, and what calibration does to them.
 
-`Enumerate` follows every spelling of the labels, so a probability here is the model's own, not a count of samples. The
+`Enumerate` follows each spelling of the labels, so a probability here is the model's own, not a count of samples. The
 examples of a prompt bias it: asked about no review at all, this one says "bad". A `factor` divides that bias out
 (contextual calibration: Zhao et al., 2021, Calibrate before use). The reviews are made up.
 
@@ -44,7 +44,7 @@ lm = load("smollm2")
 
 @program
 def mood(review: str, bias: float) -> str:
-    label = sample(lm(PROMPT.format(review=review), stop="\n", max_tokens=3), Literal[" good", " bad"])
+    label = sample(lm(PROMPT.format(review=review), stop="\n", max_tokens=2), Literal[" good", " bad"])
     factor(-log(bias if label == " good" else 1 - bias))
     return label.strip()
 

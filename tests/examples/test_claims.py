@@ -25,7 +25,7 @@ def test_every_price_of_a_receipt_adds_up():
     rules = extraction.quoted.bind(sentence) & extraction.adds_up
     posterior = infer(extraction.receipt(sentence, rules), SMC(8), seed=0)
     for receipt, _, _ in posterior:
-        assert sum(item.euros for item in receipt.items) == receipt.total
+        assert sum(item.cost for item in receipt.items) == receipt.total
         assert all(name in sentence for name in (receipt.shop, *(item.what for item in receipt.items)))
 
 
@@ -33,10 +33,10 @@ def test_every_price_of_a_receipt_adds_up():
     ("json", "begins", "whole"),
     [
         ('{"total": 1', True, False),  # more digits may come
-        ('{"total": 9, "items": [{"euros": 3}, {"euros": 6}]}', True, True),
-        ('{"total": 9, "items": [{"euros": 3}, {"euros": 5}]}', True, False),
-        ('{"total": 9, "items": [{"euros": 3}, {"euros": 7', False, False),
-        ('{"total": 9, "items": [{"euros": 3}, {"euros": 6}, ', False, False),  # nothing is left for a third
+        ('{"total": 9, "items": [{"cost": 3}, {"cost": 6}]}', True, True),
+        ('{"total": 9, "items": [{"cost": 3}, {"cost": 5}]}', True, False),
+        ('{"total": 9, "items": [{"cost": 3}, {"cost": 7', False, False),
+        ('{"total": 9, "items": [{"cost": 3}, {"cost": 6}, ', False, False),  # nothing is left for a third
     ],
 )
 def test_prices_are_compared_as_they_are_written(json, begins, whole):
@@ -118,7 +118,7 @@ def test_countries_come_as_ordered():
 
 def test_calibration_takes_the_bias_out(capsys):
     classification = example("classification")
-    reviews = dict(list(classification.REVIEWS.items())[:4])
+    reviews = dict(list(classification.REVIEWS.items())[:2])
     bias = classification.good([""], bias=0.5)[0]
     assert bias < 0.3
     assert classification.good([""], bias)[0] == pytest.approx(0.5, abs=1e-6)
@@ -132,17 +132,18 @@ def test_slips_are_counted_line_by_line():
     slips = example("word_problem").slips
     story = "Mia has 9 pens. She gets 6. She loses 4."
     right = "She gets 6: 9 + 6 = 15\nShe loses 4: 15 - 4 = 11\nAnswer: 11"
-    assert [slips(right[:n], story) for n in range(len(right) + 1)] == [0] * (len(right) + 1)
+    lines = right.splitlines(keepends=True)
+    assert [slips("".join(lines[:n]), story) for n in range(4)] == [0] * 4
     assert slips("She gets 6: 9 + 6 = 16\nShe loses 4: 16 - 4 = 12\nAnswer: 12", story) == 1
     assert slips("She gets 6: 9 - 6 = 3\nShe loses 4: 3 - 4 = 9\nAnswer: 8", story) == 4
 
 
-def test_the_step_potential_finds_the_answer():
+def test_the_step_potential_leaves_fewer_slips():
     problem = example("word_problem")
     story = "Tom has 5 nuts. He gets 3. He loses 2."
     plain, checked = (
         infer(problem.solution(story, penalty), method, seed=0)
-        for method, penalty in ((Importance(16), 0.0), (SMC(16), 6.0))
+        for method, penalty in ((Importance(12), 0.0), (SMC(12), 6.0))
     )
-    right = [p.probability(lambda text: problem.answer(text) == 6) for p in (plain, checked)]
-    assert right[1] > right[0]
+    slips = [p.expectation(lambda text: problem.slips(text, story)) for p in (plain, checked)]
+    assert slips[1] < 0.7 * slips[0]
