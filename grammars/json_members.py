@@ -169,7 +169,9 @@ class Members:
     def _listed_of(self, shapes: tuple[int, ...], seen: frozenset[str]) -> tuple[bytes, ...]:
         objects = [self._objects[index] for index in shapes]
         required = [name for shape in objects for name in sorted(shape.required)]
-        listed = [name for shape in objects for name, number in shape.members.items() if number in self._alive]
+        listed = [
+            name for shape in objects for name, number in shape.members.items() if number in self._alive
+        ]
         names = [name for name in dict.fromkeys(required + listed) if name not in seen]
         return tuple(json.dumps(name, ensure_ascii=False).encode() + b":" for name in names)
 
