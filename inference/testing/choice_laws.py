@@ -17,7 +17,7 @@ all numbers, and the law is a finite sum. Needs the extra `testing`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from hypothesis.errors import HypothesisDeprecationWarning, UnsatisfiedAssumption
@@ -136,7 +136,7 @@ def _drawing(language: Collection[str]) -> Callable[[DrawFn], str]:
 
 def check_simplest(language: Collection[str]) -> None:
     """Check that the lowest numbers end a text where they can, and else take a before b, or the likelier of them."""
-    simplest: dict[Callable[[DrawFn], str], Callable[[str], Sequence[str]]] = {
+    simplest: dict[Callable[[DrawFn], str], Callable[[str], Iterable[str]]] = {
         BytewiseTexts(Choice(list(language)), max_length=16).draw: lambda _: "ab",
         _drawing(language): lambda written: sorted(
             "ab", key=lambda sign: -PROBABILITIES[written[-1:]]["ab".index(sign)]
