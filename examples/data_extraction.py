@@ -23,7 +23,6 @@ Sport Otto, 52 euros in all: 12 for a ball and the rest for shoes.
 Book Corner, 30 euros in all: 8 for a novel, 16 for an atlas, and the rest for a map.
 {"shop": "Book Corner", "total": 30, "items": [{"what": "novel", "cost": 8}, {"what": "atlas", "cost": 16}, \
 {"what": "map", "cost": 6}]}
-
 """
 
 SENTENCE = "Cafe Luna, 19 euros in all: 5 for soup, 11 for pasta, and the rest for a coffee."
@@ -61,7 +60,7 @@ def adds_up(json: str) -> bool:
 
 @program
 def receipt(sentence: str, rules: Constraint) -> Receipt:
-    text = lm(f"{PROMPT}{sentence}\n", stop="\n", max_tokens=70)
+    text = lm(f"{PROMPT}\n{sentence}\n", stop="\n", max_tokens=70)
     return sample(text & rules, Receipt)
 
 
@@ -71,10 +70,8 @@ def main(sentence: str = SENTENCE, particles: int = 48) -> None:
         posterior = infer(receipt(sentence, rules), SMC(particles), seed=0)
         print(sentence if rules is said else "\nPrices must add up:")
         for r, probability in posterior.top(4):
-            print(
-                f"  {probability:.3f}  {r.shop}, {r.total}:",
-                *(f"{item.what} {item.cost}" for item in r.items),
-            )
+            items = ", ".join(f"{item.what} {item.cost}" for item in r.items)
+            print(f"  {probability:.3f}  {r.shop}: {items}; total {r.total}")
         print(f"  log evidence {posterior.log_evidence:.1f} nats; {posterior.cost}")
 
 
