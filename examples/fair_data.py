@@ -2,8 +2,8 @@
 
 A language model that is asked for customers invents the same few countries again and again; `Enumerate` says exactly
 how often. So we leave to it what it is good at, cities and names that go with a country, and mix the posteriors of the
-countries. Each is normalised. (A `Categorical` in one program would not do: countries whose names fit the pattern better
-have more mass, as the log evidence shows, and would come too often.)
+countries. Each is normalised. (A `Categorical` in one program would not do: countries whose names fit the pattern
+better have more mass, as the log evidence shows, and would come too often.)
 
     python -m examples.fair_data
 """
