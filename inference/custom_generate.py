@@ -20,13 +20,13 @@ from inference.drawing import draw, written
 from inference.engines.base import Engine
 from inference.engines.warped import WarpedLM
 from inference.infer import infer
-from inference.many import infer_many, program_seed
+from inference.many import infer_many
 from inference.methods import SMC, Method
 from inference.posterior import Posterior
 from ppl.errors import InvalidArgument
 from ppl.primitives import sample
 from ppl.program import Model, program
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 from ppl.targets import Target, Text
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class PPLGenerate:
         samples, weights = [], []
         for posterior in posteriors:
             found = [continuation(posterior, i) for i in range(len(posterior))]
-            chosen = draw(posterior.weights, size, Rng(program_seed(posterior.seed, 0)))
+            chosen = draw(posterior.weights, size, Rng(drawing_seed(posterior.seed)))
             rows += [found[i] for i in chosen]
             samples.append(_padded(found, filler, device))
             weights.append(torch.from_numpy(posterior.weights).to(device))

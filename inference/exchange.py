@@ -25,7 +25,7 @@ from inference.guarantees import guarantee
 from inference.resampling import systematic
 from inference.weights import Floats
 from ppl.errors import InvalidArgument
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 
 if TYPE_CHECKING:
     from inference.posterior import Posterior
@@ -44,7 +44,11 @@ def to_arviz(
             hint='say which numbers: to_arviz({"length": len})',
         )
     equal = guarantee(posterior) in ("chain", "independent")
-    chosen = np.arange(len(values)) if equal else systematic(posterior.weights, len(values), Rng(seed))
+    chosen = (
+        np.arange(len(values))
+        if equal
+        else systematic(posterior.weights, len(values), Rng(drawing_seed(seed)))
+    )
     chains = posterior.chains or 1
     variables = {name: _column(name, f, values)[chosen] for name, f in fields.items()}
     group = {name: x.reshape(chains, len(values) // chains, *x.shape[1:]) for name, x in variables.items()}

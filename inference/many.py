@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Literal, TypeVar, overload
 
-import numpy as np
-
 from inference.batching import Batcher, Task, TaskSessions
 from inference.estimators import AWRS
 from inference.infer import checked_settings, posterior_of
@@ -17,6 +15,7 @@ from inference.recording import Recording
 from inference.runtime import Runtime
 from ppl.errors import InvalidArgument
 from ppl.program import Model
+from ppl.rng import derived_seed
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -204,4 +203,4 @@ def _result(task: Task[T], raises: bool) -> T | Exception:
 
 def program_seed(seed: int, index: int) -> int:
     """Return the seed of the model of that index, from 0, in `infer_many(..., seed=seed)`."""
-    return int(np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(1, np.uint64)[0])
+    return derived_seed(seed, index)

@@ -23,7 +23,7 @@ from inference.voting import Ranked, Vote, grouped, vote
 from inference.weights import Floats, effective_sample_size, normalise
 from ppl.errors import InvalidArgument
 from ppl.fiber import Raised
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 from ppl.trace import Address, Choice, Trace
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Posterior(Generic[R]):
                 f"sample({n})", hint="a number of values of at least 0, or none for one value"
             )
         logits = torch.tensor([[s.log_weight for s in self._alive()]], dtype=torch.float64)
-        drawn = Rng(seed).categorical(logits, np.zeros(1 if n is None else n, dtype=np.int64))
+        drawn = Rng(drawing_seed(seed)).categorical(logits, np.zeros(1 if n is None else n, dtype=np.int64))
         values = [self.samples[int(i)].value for i in drawn]
         return values[0] if n is None else values
 

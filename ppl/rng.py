@@ -20,6 +20,16 @@ from ppl.successive import BLOCK, BlockwiseDraws, SuccessiveDraws, invert
 Edges = Iterable[float] | NDArray[np.float64]
 
 
+def derived_seed(seed: int, *key: int) -> int:
+    """Return the seed of a stream of its own, independent of the stream of `seed` and of those with other keys."""
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)[0])
+
+
+def drawing_seed(seed: int) -> int:
+    """Return the seed of draws *from* a result, which must not repeat those that made it, if it has the same seed."""
+    return derived_seed(seed, 0, 0)
+
+
 class Rng:
     """Random draws from one seeded stream."""
 

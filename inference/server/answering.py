@@ -15,7 +15,6 @@ from inference.batching import Task, TaskSessions
 from inference.diagnostics import Step
 from inference.drawing import draw, written
 from inference.infer import posterior_of
-from inference.many import program_seed
 from inference.particle import Particle
 from inference.posterior import Posterior
 from inference.progress import Progress
@@ -25,7 +24,7 @@ from inference.server.asked import Asked
 from inference.server.errors import RequestError
 from inference.text import TextState
 from inference.weights import Floats
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 
 Ids = tuple[int, ...]
 
@@ -113,7 +112,7 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
     posterior = posterior_of(asked.model, asked.method, asked.seed, runtime, listener)
     if not posterior.samples:
         raise _no_survivors(posterior)
-    chosen = draw(posterior.weights, asked.n, Rng(program_seed(asked.seed, 0)))
+    chosen = draw(posterior.weights, asked.n, Rng(drawing_seed(asked.seed)))
     paths = {i: written(posterior, i) for i in set(chosen)}
     tables: dict[Ids, Tensor] = {}
     if asked.logprobs is not None:

@@ -9,9 +9,8 @@ from inference import SMC, BeamSearch, Generated, Importance, WarpedLM, infer, i
 from inference.drawing import draw
 from inference.engines.transformers import TransformersEngine
 from inference.errors import NoSurvivors
-from inference.many import program_seed
 from ppl import InvalidArgument, program, sample
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 from ppl.targets import Text
 from tests.engines.conftest import CONFIGS, random_weights
 from tests.engines.tokenizers_built import byte_level
@@ -61,7 +60,7 @@ def test_one_prompt_is_what_infer_gives(model):
     assert out.weights[0].tolist() == posterior.weights.tolist()
     for tokens, drawn in zip(out.samples[0], posterior.samples, strict=True):
         assert TOKENIZER.decode(tokens, skip_special_tokens=True) == drawn.value
-    chosen = draw(posterior.weights, 3, Rng(program_seed(4, 0)))
+    chosen = draw(posterior.weights, 3, Rng(drawing_seed(4)))
     width = given["input_ids"].shape[1]
     assert torch.equal(out.sequences[:, :width], given["input_ids"].expand(3, -1))
     texts = [TOKENIZER.decode(row[width:], skip_special_tokens=True) for row in out.sequences]

@@ -50,6 +50,17 @@ def test_reading():
     assert 1 <= posterior.ess <= len(posterior)
 
 
+def test_draws_from_a_posterior_do_not_repeat_those_that_made_it():
+    """With one stream for both, the first particle would be drawn exactly where it is "a": 3 times in 4."""
+
+    @program
+    def coin():
+        return sample(Categorical(["a", "b"]))
+
+    drawn = [infer(coin(), SMC(2), seed=seed).sample(seed=seed) for seed in range(400)]
+    assert 0.4 < drawn.count("a") / len(drawn) < 0.6
+
+
 def test_equal_unhashable_values_are_one_value():
     top = infer(pairs(), SMC(64), seed=0).top(100)
     assert len({v.model_dump_json() for v, _ in top}) == len(top)

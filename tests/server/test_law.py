@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grammars import JsonSchema, Regex
-from inference import SMC, Enumerate, Importance, WarpedLM, infer, program_seed
+from inference import SMC, Enumerate, Importance, WarpedLM, infer
 from inference.drawing import draw
 from inference.engines.table import TableLM
 from inference.methods import (
@@ -21,7 +21,7 @@ from inference.methods import (
 )
 from inference.testing import check_drawing
 from ppl import program, sample
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 from tests.server.conftest import LM
 
 PATTERN = "[a-z0-3 ,:]{0,2}"
@@ -71,7 +71,7 @@ def test_a_completion_is_drawn_from_the_posterior_of_infer(toy, options, lm, met
     )
     warped = lm if temperature == 1.0 else WarpedLM(lm, temperature=temperature)
     posterior = infer(text(warped("x", max_tokens=4) & Regex(PATTERN)), method, seed=11, drafts=False)
-    chosen = draw(posterior.weights, 6, Rng(program_seed(11, 0)))
+    chosen = draw(posterior.weights, 6, Rng(drawing_seed(11)))
     assert [choice.text for choice in reply.choices] == [posterior.samples[i].value for i in chosen]
     assert told(reply)["log_evidence"] == posterior.log_evidence
     assert told(reply)["ess"] == posterior.ess
@@ -108,7 +108,7 @@ def test_a_chat_is_the_chat_of_the_model(toy):
     )
     posterior = infer(text(LM.chat("pick", max_tokens=3) & JsonSchema(schema)), SMC(16), seed=2, drafts=False)
     assert told(reply)["log_evidence"] == posterior.log_evidence
-    (i,) = draw(posterior.weights, 1, Rng(program_seed(2, 0)))
+    (i,) = draw(posterior.weights, 1, Rng(drawing_seed(2)))
     assert reply.choices[0].message.content == posterior.samples[i].value
     assert reply.choices[0].finish_reason == "stop"
 

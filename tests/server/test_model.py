@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from grammars import JsonSchema
-from inference import SMC, infer, load, program_seed
+from inference import SMC, infer, load
 from inference.drawing import draw
 from ppl import program, sample
-from ppl.rng import Rng
+from ppl.rng import Rng, drawing_seed
 from tests.server.conftest import serve
 
 TICKET = {
@@ -45,7 +45,7 @@ def test_a_schema_is_held_and_the_law_is_that_of_infer(smollm2):
     reply = ask(smollm2, ASK, seed=5, n=2, max_tokens=24, response_format=FORM, extra_body={"particles": 4})
     target = load("smollm2").chat(ASK, max_tokens=24) & JsonSchema(TICKET)
     posterior = infer(ticket(target), SMC(4), seed=5, drafts=False)
-    chosen = draw(posterior.weights, 2, Rng(program_seed(5, 0)))
+    chosen = draw(posterior.weights, 2, Rng(drawing_seed(5)))
     assert [c.message.content for c in reply.choices] == [posterior.samples[i].value for i in chosen]
     assert reply.model_extra["ppl"]["log_evidence"] == pytest.approx(posterior.log_evidence, abs=1e-3)
     assert set(json.loads(reply.choices[0].message.content)) == {"product", "urgency"}
