@@ -46,8 +46,19 @@ EXAMPLES = (
 LONGEST = 900
 """Characters of the longest lists of functions that are asked."""
 MAX_TOKENS = 64
-NUMBER_WORDS = dict(
-    zip("one two three four five six seven eight nine ten eleven twelve".split(), range(1, 13), strict=True)
+NUMBER_WORDS = (
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
 )
 
 
@@ -115,7 +126,7 @@ def said(request: str, listed: frozenset[str], text: str) -> bool:
     """Return whether a request mentions what the arguments of a call hold."""
     words = set(re.findall(r"[a-z]+", request.lower()))
     numbers = {float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?:\.\d+)?", request)}
-    numbers |= {float(n) for word, n in NUMBER_WORDS.items() if word in words}
+    numbers |= {float(n) for n, word in enumerate(NUMBER_WORDS, start=1) if word in words}
     return all(
         leaf in listed
         or bool(words & set(re.findall(r"[a-z]+", leaf.lower())))
