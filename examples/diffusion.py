@@ -1,8 +1,7 @@
 """Masked diffusion: train a small denoiser on molecules, then sample p, p ** 2, and p tilted towards drugs.
 
-The denoiser (about a million parameters, a few minutes on two cores) learns SMILES by filling in masked tokens. The
-reward is 8 QED; what RDKit cannot read has no mass. "Without weights" is what samplers do that only change the draws.
-Needs the extra `examples`.
+The denoiser (a million parameters, a few minutes on two cores) learns SMILES by filling in masked tokens. The reward is
+8 QED; what RDKit cannot read has no mass. "Without weights" is what samplers do that only change the draws.
 
     python -m examples.diffusion molecules.jsonl qed.svg     # JSON Lines with the key "smiles"
 """
@@ -12,14 +11,17 @@ import math
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-from rdkit import Chem, RDLogger
-from rdkit.Chem.QED import qed
-
 from inference import SMC, LocallyConstrained, TrainedMDM, infer
 from inference.denoisers.trained import SMILES_TOKENS
 from ppl import potential, program, sample
 from ppl.targets import Target
+
+try:
+    import matplotlib.pyplot as plt
+    from rdkit import Chem, RDLogger
+    from rdkit.Chem.QED import qed
+except ImportError as error:
+    raise SystemExit("this example needs RDKit and matplotlib: pip install -e '.[examples]'") from error
 
 RDLogger.DisableLog("rdApp.*")
 

@@ -7,12 +7,15 @@ drug-likeness between 0 and 1. Needs the extra `examples`.
     python -m examples.molecules
 """
 
-from rdkit import Chem, RDLogger
-from rdkit.Chem.QED import qed
-
 from grammars import SMILES, text_predicate
 from inference import SMC, infer, load
 from ppl import factor, program, sample
+
+try:
+    from rdkit import Chem, RDLogger
+    from rdkit.Chem.QED import qed
+except ImportError as error:
+    raise SystemExit("this example reads molecules with RDKit: pip install -e '.[examples]'") from error
 
 MOLECULES = """CCO
 CC(=O)O

@@ -56,12 +56,17 @@ def show(posterior: Posterior[Ticket]) -> None:
     console.print(table)
     urgent = posterior.probability(lambda t: t.urgency == "high")
     console.print(f"P(urgency = high) = {urgent:.3f}")
-    console.print(f"log evidence {posterior.log_evidence:.3f} nats, ESS {posterior.ess:.1f} of 16 particles")
+    console.print(
+        f"log evidence {posterior.log_evidence:.3f} nats, ESS {posterior.ess:.1f} of {len(posterior)}"
+    )
     console.print(f"spent: {posterior.cost}", highlight=False)
 
 
-if __name__ == "__main__":
-    ticket = " ".join(sys.argv[1:]) or "My printer is on fire, please help!"
+def main(ticket: str = "My printer is on fire, please help!", particles: int = 16) -> None:
     print(f"Ticket: {ticket}\n")
     print(triage(ticket).explain(), "\n")
-    show(infer(triage(ticket), SMC(particles=16), seed=0))
+    show(infer(triage(ticket), SMC(particles), seed=0))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

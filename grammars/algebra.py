@@ -186,6 +186,10 @@ class AndMatcher(Matcher):
             part.prefetch(tokens)
 
     @override
+    def hints(self) -> tuple[bytes, ...]:
+        return tuple(hint for part in self._parts for hint in part.hints())
+
+    @override
     def advance(self, token: int) -> bool:
         return self.allows(token) and all(part.advance(token) for part in self._parts)
 

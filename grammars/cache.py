@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import wraps
+from threading import Lock
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,20 +21,29 @@ Value = TypeVar("Value")
 def per_vocabulary(
     limit: int,
 ) -> Callable[[Callable[[Vocabulary, Key], Value]], Callable[[Vocabulary, Key], Value]]:
-    """Cache `build(vocabulary, key)`, keeping the `limit` most recently used keys of each vocabulary."""
+    """Cache `build(vocabulary, key)`, keeping the `limit` most recently used keys of each vocabulary.
+
+    For any number of threads; two that miss the same key at the same time may both build it, and get the same value.
+    """
 
     def decorate(build: Callable[[Vocabulary, Key], Value]) -> Callable[[Vocabulary, Key], Value]:
         tables: WeakKeyDictionary[Vocabulary, OrderedDict[Key, Value]] = WeakKeyDictionary()
+        lock = Lock()
 
         @wraps(build)
         def cached(vocabulary: Vocabulary, key: Key) -> Value:
-            table = tables.setdefault(vocabulary, OrderedDict())
-            if key not in table:
-                table[key] = build(vocabulary, key)
+            with lock:
+                table = tables.setdefault(vocabulary, OrderedDict())
+                if key in table:
+                    table.move_to_end(key)
+                    return table[key]
+            built = build(vocabulary, key)  # may itself look something up
+            with lock:
+                value = table.setdefault(key, built)
+                table.move_to_end(key)
                 if len(table) > limit:
                     table.popitem(last=False)
-            table.move_to_end(key)
-            return table[key]
+            return value
 
         return cached
 

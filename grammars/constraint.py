@@ -84,6 +84,14 @@ class Matcher(ABC):
         """
         return
 
+    def hints(self) -> tuple[bytes, ...]:
+        """Return what is worth writing next where the allowed tokens do not show it, the best first.
+
+        For whoever writes without a language model: the names of listed members in an object that may have any
+        other, what closes a ring of a molecule. Changes no answer, and need not be allowed. By default there is none.
+        """
+        return ()
+
 
 def text_bytes(text: str | bytes) -> bytes:
     """Return the bytes of a text.

@@ -78,6 +78,10 @@ class MembersMatcher(Matcher):
         return self._refusals.without(mask, self._members, self._state, self.vocabulary)
 
     @override
+    def hints(self) -> tuple[bytes, ...]:
+        return self._members.listed_names(self._state)
+
+    @override
     def fork(self) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)

@@ -62,7 +62,7 @@ class Members:
 
     def __init__(self, shapes: Shapes, *, faithful: bool = True) -> None:
         self._faithful = faithful
-        self._all = shapes.all
+        self._all, self._alive = shapes.all, shapes.alive
         self._objects: list[ObjectShape] = []
         self._arrays: list[ArrayShape] = []
         self._of: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
@@ -82,6 +82,7 @@ class Members:
         self._names = lru_cache(maxsize=4096)(self._names_of)
         self._spelled = lru_cache(maxsize=4096)(_spelled)
         self._telling = lru_cache(maxsize=4096)(self._tells_apart)
+        self._listed = lru_cache(maxsize=4096)(self._listed_of)
         self.start: State = (VALUE, None, ((0,), None))
 
     def read(self, state: State, data: bytes) -> State | None:
@@ -153,6 +154,26 @@ class Members:
             return None
         assert isinstance(frame.seen, frozenset)
         return [name[len(begun) :] for name in self._spelled(frame.seen) if name.startswith(begun)]
+
+    def listed_names(self, state: State) -> tuple[bytes, ...]:
+        """Return the names with values that an object lists and does not have yet, in quotes, before a colon.
+
+        Where a name may come, of an object that may have any other: those that it requires first.
+        """
+        where, frame, _ = state
+        if where not in (FIRST_NAME, NEXT_NAME) or frame is None or frame.names is not None:
+            return ()
+        assert isinstance(frame.seen, frozenset)
+        return self._listed(frame.shapes, frame.seen)
+
+    def _listed_of(self, shapes: tuple[int, ...], seen: frozenset[str]) -> tuple[bytes, ...]:
+        objects = [self._objects[index] for index in shapes]
+        required = [name for shape in objects for name in sorted(shape.required)]
+        listed = [
+            name for shape in objects for name, number in shape.members.items() if number in self._alive
+        ]
+        names = [name for name in dict.fromkeys(required + listed) if name not in seen]
+        return tuple(json.dumps(name, ensure_ascii=False).encode() + b":" for name in names)
 
     def _begin(self, frame: Frame | None, extra: tuple[tuple[Number, ...], str | None], byte: int) -> State:
         """Return the state after the first byte of a value."""

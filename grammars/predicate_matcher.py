@@ -25,6 +25,11 @@ class PredicateMatcher(Matcher):
         )
         self._announced: list[str] = []
 
+    @property
+    def text(self) -> str:
+        """The characters that were read."""
+        return self._text
+
     @override
     def consume(self, data: bytes) -> bool:
         read = read_utf8(self._tail, data)

@@ -24,6 +24,7 @@ Specification: http://opensmiles.org/opensmiles.html
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -32,16 +33,19 @@ from typing import Any
 
 from typing_extensions import override
 
-from grammars.algebra import And
+from grammars.algebra import AndMatcher
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import GrammarError
 from grammars.predicate import PrefixPredicate, prefix_predicate
+from grammars.predicate_matcher import PredicateMatcher
 from grammars.regex import Regex
 from grammars.vocabulary import Vocabulary
 
 _AROMATIC = ("b", "c", "n", "o", "p", "s", "se", "te")
 _OTHER_READING = {"C": "l", "B": "r"}
 """The last sign of a text, and what would make another atom of it."""
+_IN_BRACKETS = re.compile(r"\[[^\]]*\]?")
+_RING_BOND = re.compile(r"%[0-9]{2}|[0-9]")
 _RING_NUMBER_BEGUN = re.compile(r"%[0-9]?\Z")
 
 
@@ -62,7 +66,7 @@ class SMILES(Constraint):
 
     @override
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
-        return And((_spelling(), _molecule())).matcher(vocabulary)
+        return MoleculeMatcher((_spelling().matcher(vocabulary), _molecule().matcher(vocabulary)))
 
     @override
     def accepts(self, text: bytes) -> bool:
@@ -76,6 +80,24 @@ class SMILES(Constraint):
     @override
     def final_checks(self) -> tuple[str, ...]:
         return ("partialsmiles reads the molecule",)
+
+
+class MoleculeMatcher(AndMatcher):
+    """The state of the spelling and of partialsmiles; hints at what closes branches and rings, and at carbon."""
+
+    @override
+    def hints(self) -> tuple[bytes, ...]:
+        spelled = self._parts[1]
+        assert isinstance(spelled, PredicateMatcher)
+        return _closings(spelled.text)
+
+
+def _closings(text: str) -> tuple[bytes, ...]:
+    """Return the ring bonds that are open in a molecule, the end of a branch if one is open, and an atom."""
+    bonds = Counter(_RING_BOND.findall(_IN_BRACKETS.sub("", text)))
+    rings = [bond.encode() for bond, count in bonds.items() if count % 2]
+    branch = [b")C"] if text.count("(") > text.count(")") else []
+    return (*rings, *branch, b"C")
 
 
 def _partialsmiles() -> ModuleType:

@@ -12,7 +12,7 @@ In the dialect of SQLite with a schema, faults are also found while a query is w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
@@ -27,7 +27,7 @@ from grammars.sql_dialects import dialect_of
 from grammars.sql_duckdb import duckdb_judge, read_duckdb_ddl
 from grammars.sql_grammar import Names, select_grammar
 from grammars.sql_matcher import QueryMatcher
-from grammars.sql_schema import Columns, Judge, Schema, read_mapping
+from grammars.sql_schema import Columns, Judge, Schema, quoted, read_mapping
 from grammars.sql_scope import check_dialect, read_ddl, sqlglot_judge
 from grammars.sql_sqlite import read_sqlite_ddl, sqlite_judge
 from grammars.vocabulary import Vocabulary
@@ -173,10 +173,24 @@ class SQL(Constraint):
         )
         return select_grammar(dialect, names)
 
+    @cached_property
+    def _hints(self) -> tuple[bytes, ...]:
+        """What leads to a query that says something: its beginning, tables after FROM, columns."""
+        if self.schema is None:
+            return ()
+        dialect = dialect_of(self.dialect)
+
+        def spelled(names: Iterable[str]) -> list[str]:
+            return [name if dialect.is_bare(name) else quoted(name) for name in names]
+
+        tables, columns = spelled(self.schema.names), spelled(sorted(self.schema.columns))
+        words = ["SELECT", *(f"FROM {table}" for table in tables), *columns]
+        return tuple(f"{word} ".encode() for word in words)
+
     @override
     def matcher(self, vocabulary: Vocabulary) -> Matcher:
         if self._judge.early:
-            return QueryMatcher(vocabulary, self._grammar, self._judge)
+            return QueryMatcher(vocabulary, self._grammar, self._judge, self._hints)
         return GrammarMatcher(vocabulary, self._grammar)
 
     @override

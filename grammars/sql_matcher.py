@@ -39,10 +39,15 @@ class QueryMatcher(Matcher):
         The grammar of queries.
     judge:
         What knows the faults of the beginnings of queries.
+    hints:
+        What is worth writing where a word may begin.
     """
 
-    def __init__(self, vocabulary: Vocabulary, grammar: str, judge: Judge) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, grammar: str, judge: Judge, hints: tuple[bytes, ...] = ()
+    ) -> None:
         super().__init__(vocabulary)
+        self._hints = hints
         self._grammar = GrammarMatcher(vocabulary, grammar)
         self._judge = judge
         self._scan = Scan()
@@ -77,6 +82,10 @@ class QueryMatcher(Matcher):
         other.__dict__.update(self.__dict__)
         other._grammar = self._grammar.fork()
         return other
+
+    @override
+    def hints(self) -> tuple[bytes, ...]:
+        return self._hints if self._scan.token < 0 else ()
 
     @override
     def mask(self) -> Mask:

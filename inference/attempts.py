@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -55,7 +55,9 @@ class Attempts(Scheduler):
     """Runs of one model that share a trie.
 
     Each step of a run adds to its log-weight, or takes away. B bounds the sum of what is *added*, so that what is taken
-    away, by masks, densities and negative factors, lowers the bound at once and not at the end.
+    away, by masks, densities and negative factors, lowers the bound at once and not at the end. Without a
+    bound gains do not count, and a run goes on until it has no weight: the trie learns of losses, as deep as it can,
+    and what is accepted is of no use.
 
     Attributes
     ----------
@@ -63,11 +65,13 @@ class Attempts(Scheduler):
         (N,) whether the run is complete and passed all tests.
     """
 
+    takes_estimates: ClassVar[bool] = False
+
     def __init__(
-        self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, root: Node, log_bound: float
+        self, model: Model[Any], size: int, rng: Rng, runtime: Runtime, root: Node, log_bound: float | None
     ) -> None:
         super().__init__(model, size, rng, runtime)
-        self._bound = log_bound
+        self._counts_gains, self._bound = log_bound is not None, log_bound or 0.0
         self._nodes = [root] * size
         self._chosen_by = np.full(size, root.log_bound)  # log U', the bounds that the nodes were chosen by
         self._gained, self._lost = np.zeros(size), np.zeros(size)
@@ -173,7 +177,9 @@ class Attempts(Scheduler):
         return row, tilt
 
     def _passes(self, i: int, log_sum: float) -> bool:
-        """Let a run pass with probability S / U'."""
+        """Let a run pass with probability S / U'; where only learning matters, to its end."""
+        if not self._counts_gains:
+            return log_sum > -math.inf
         log_share = log_sum - float(self._chosen_by[i])
         if log_share > -_CERTAIN:
             return True
@@ -189,7 +195,7 @@ class Attempts(Scheduler):
         return alive
 
     def _count(self, i: int, log_weight: float) -> None:
-        self._gained[i] += max(log_weight, 0.0)
+        self._gained[i] += max(log_weight, 0.0) if self._counts_gains else 0.0
         self._lost[i] += max(-log_weight, 0.0)
         self._moves[i] += 1
         if self._gained[i] - self._bound > _ROUNDING * self._moves[i]:

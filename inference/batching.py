@@ -32,6 +32,7 @@ from typing_extensions import override
 
 from inference.engines.base import Context, NextTokens, Session
 from inference.engines.ledger import Ledger
+from inference.engines.warped import WarpedLM, unwarped
 from inference.sessions import Ids, Sessions
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
@@ -71,7 +72,7 @@ class Task(Generic[T]):
     question:
         What it waits for.
     lms:
-        The language models that it has asked.
+        The language models that it has asked; of warped ones, the models that they warp.
     """
 
     def __init__(self, index: int, work: Callable[[Task[T]], T]) -> None:
@@ -112,7 +113,7 @@ class Task(Generic[T]):
             self.charge(time.perf_counter() - self._resumed)
             self._resumed = None
         if self.question is not None:
-            self.lms |= self.question.asked.keys()
+            self.lms |= {unwarped(lm) for lm in self.question.asked}
 
     def ask(self, question: Question) -> Any:
         """Suspend the run, from inside, until somebody answers."""
@@ -213,6 +214,12 @@ class Batcher(Generic[T]):
         if not task.ended:
             self._tasks.append(task)
 
+    def cancel(self, task: Task[T]) -> None:
+        """Abandon a task in flight; with the next call its rows leave the caches."""
+        self._check_thread()
+        self._tasks.remove(task)
+        task.cancel()
+
     def advance(self) -> list[Task[T]]:
         """Make one round; return the tasks that have ended in it."""
         self._check_thread()
@@ -254,23 +261,23 @@ class Batcher(Generic[T]):
 
     def _answers(self, due: Sequence[Task[T]]) -> dict[Task[T], dict[LM, Any] | Exception]:
         """Return the answer to each task, or the exception that its question alone leads to."""
-        groups: defaultdict[tuple[Sort, LM], list[tuple[Task[T], Sequence[Any]]]] = defaultdict(list)
+        groups: defaultdict[tuple[Sort, LM], list[tuple[Task[T], LM, Sequence[Any]]]] = defaultdict(list)
         for task in due:
             assert task.question is not None
             for lm, part in task.question.asked.items():
-                groups[task.question.sort, lm].append((task, part))
+                groups[task.question.sort, unwarped(lm)].append((task, lm, part))
         answers: dict[Task[T], dict[LM, Any] | Exception] = {task: {} for task in due}
-        for (sort, lm), asked in groups.items():
+        for (sort, base), asked in groups.items():
             start = time.perf_counter()
-            found = self._ask(sort, lm, [part for _, part in asked])
+            found = self._ask(sort, base, [part for _, _, part in asked])
             share = (time.perf_counter() - start) / len(asked)
-            for (task, _), answer in zip(asked, found, strict=True):
+            for (task, lm, part), answer in zip(asked, found, strict=True):
                 task.charge(share)
                 so_far = answers[task]
                 if isinstance(answer, Exception):
                     answers[task] = answer
                 elif not isinstance(so_far, Exception):
-                    so_far[lm] = answer
+                    so_far[lm] = _warped(lm, sort, part, answer)
         return answers
 
     def _ask(self, sort: Sort, lm: LM, parts: Sequence[Sequence[Any]]) -> list[Any]:
@@ -296,6 +303,13 @@ class Batcher(Generic[T]):
                 "results of infer_many are taken, or it is closed, in another thread than that of its first result",
                 hint="iterate and close in one thread, and hand the posteriors on, through a queue for example",
             )
+
+
+def _warped(lm: LM, sort: Sort, part: Sequence[Any], answer: Any) -> Any:
+    """Return what a model answers, given what the one answers that was asked for it."""
+    if not isinstance(lm, WarpedLM):
+        return answer
+    return [lm.warp_along(table) for table in answer] if sort == "along" else lm.warp(answer, part)
 
 
 def _next_tokens(session: Session, parts: Sequence[Sequence[Context]]) -> list[NextTokens]:

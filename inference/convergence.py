@@ -13,6 +13,10 @@ autocorrelation time τ = 1 + 2 Σ_t ρ_t, where
 the sum is over pairs ρ_2k + ρ_2k+1, which are positive and decrease for a reversible chain: it ends at the first pair
 that is not positive, and pairs are made to decrease.
 
+R̂ compares means, and is nothing where they do not exist. `rank_rhat` takes in their place the normal scores
+z = Φ⁻¹((r - 3/8) / (S + 1/4)) of the ranks r of all S draws, and also those of the distances from the median, which
+differ where chains agree in location and not in scale; the larger of the two R̂ counts.
+
 References: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), *Rank-normalization, folding, and localization: an
 improved R̂ for assessing convergence of MCMC*; Geyer (1992), *Practical Markov chain Monte Carlo*.
 """
@@ -22,6 +26,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from inference.weights import Floats
@@ -33,9 +38,44 @@ def split_rhat(draws: ArrayLike) -> float:
 
     Above 1.01 the chains are not to be trusted yet. Near 1 is no proof: chains may all miss the same texts.
     """
+    return _rhat(_halves(draws))
+
+
+def rank_rhat(draws: ArrayLike) -> float:
+    """Return the rank-normalised split R̂ of (C, n) draws, or (n,) of one chain; nan where all draws are equal.
+
+    Of numbers that may be far apart, as log-weights are. Above 1.01 the chains are not to be trusted yet.
+    """
     chains = _halves(draws)
-    within, total = _variances(chains)
-    return math.sqrt(total / within) if within > 0.0 else (math.nan if total == 0.0 else math.inf)
+    folded = np.abs(chains - np.median(chains))
+    rhats = [_rhat(_normal_scores(part)) for part in (chains, folded) if np.ptp(part) > 0.0]
+    return max(rhats, default=math.nan)
+
+
+def autocorrelation(draws: ArrayLike, lags: int | None = None) -> Floats:
+    """Return (C, L) the autocorrelations of (C, n) draws at lags 0 to L - 1, or (L,) of one chain.
+
+    Parameters
+    ----------
+    draws:
+        (C, n), or (n,) of one chain; n is at least 8.
+    lags:
+        L, from 1 to n; None: n. Estimates at lags near n are noise.
+
+    Notes
+    -----
+    A chain that does not move has no autocorrelation: nan.
+    """
+    chains = _checked(draws)
+    length = chains.shape[1] if lags is None else lags
+    if not isinstance(length, int | np.integer) or not 1 <= length <= chains.shape[1]:
+        raise InvalidArgument(
+            f"lags={lags!r} of {chains.shape[1]} draws", hint="an integer from 1 to their number"
+        )
+    covariances = _autocovariances(chains)
+    still = np.ptp(chains, axis=1, keepdims=True) == 0.0
+    correlations = covariances[:, :length] / np.where(still, math.nan, covariances[:, :1])
+    return correlations if np.ndim(draws) == 2 else correlations[0]
 
 
 def chain_ess(draws: ArrayLike) -> float:
@@ -60,14 +100,34 @@ def chain_ess(draws: ArrayLike) -> float:
 
 def _halves(draws: ArrayLike) -> Floats:
     """Return (2C, n // 2): the first and the second half of each chain, without the middle of an odd number."""
+    chains = _checked(draws)
+    half = chains.shape[1] // 2
+    return np.concatenate([chains[:, :half], chains[:, -half:]])
+
+
+def _checked(draws: ArrayLike) -> Floats:
+    """Return (C, n) draws; raise `InvalidArgument` if they are none."""
     chains = np.atleast_2d(np.asarray(draws, dtype=np.float64))
     if chains.ndim != 2 or chains.shape[1] < 8 or not np.isfinite(chains).all():
         raise InvalidArgument(
             f"draws of shape {np.shape(draws)}",
             hint="an array of finite numbers, (chains, draws), with at least 8 draws of each chain",
         )
-    half = chains.shape[1] // 2
-    return np.concatenate([chains[:, :half], chains[:, -half:]])
+    return chains
+
+
+def _rhat(chains: Floats) -> float:
+    within, total = _variances(chains)
+    return math.sqrt(total / within) if within > 0.0 else (math.nan if total == 0.0 else math.inf)
+
+
+def _normal_scores(chains: Floats) -> Floats:
+    """Return the normal scores of the ranks of all draws; equal draws share their mean rank."""
+    _, kind, counts = np.unique(chains, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2.0
+    shares = torch.from_numpy((ranks - 0.375) / (chains.size + 0.25))
+    scores: Floats = torch.special.ndtri(shares).numpy()[kind.reshape(chains.shape)]
+    return scores
 
 
 def _variances(chains: Floats) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Step:
         The resampled ancestors, or None if the tick did not resample.
     moved:
         Of a sweep of a Markov chain: the share of the chains that moved. None for a start, and where there is no chain.
+    rejuvenated:
+        Of a tick in which the live runs were moved: the share of them that took what was proposed. None for all others.
     """
 
     tick: int
@@ -32,6 +35,7 @@ class Step:
     log_increment: float
     ancestors: tuple[int, ...] | None = None
     moved: float | None = None
+    rejuvenated: float | None = None
 
     @property
     def resampled(self) -> bool:
@@ -57,6 +61,12 @@ class Cost:
         Checks of single tokens by rejection sampling, each distinct pair of text and token once.
     lm_drafted:
         Tokens among `lm_tokens` that were evaluated ahead, in case that they come next.
+    runs:
+        Runs of the program that came to their end, also those that were dropped later; the dead are not among them,
+        and copies of a finished run count once.
+    verifier_calls:
+        Texts and values that were judged: texts of which function potentials were asked (each distinct one once), and
+        values that a method ranked or verified, such as `BestOfN(by=)` and `solve`. Not what a program computes itself.
     """
 
     tokens: int
@@ -65,6 +75,14 @@ class Cost:
     seconds: float
     checks: int = 0
     lm_drafted: int = 0
+    runs: int = 0
+    verifier_calls: int = 0
+
+    @classmethod
+    def total(cls, costs: Iterable[Cost]) -> Cost:
+        """Return the sum of several costs."""
+        given = list(costs)
+        return cls(*(sum(getattr(cost, field.name) for cost in given) for field in fields(cls)))
 
     @property
     def tokens_per_second(self) -> float:
@@ -73,7 +91,8 @@ class Cost:
 
     def __str__(self) -> str:
         checks = f"{self.checks} checks, " if self.checks else ""
+        verified = f"{self.verifier_calls} verifier calls, " if self.verifier_calls else ""
         return (
-            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {checks}"
+            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {checks}{verified}"
             f"{self.seconds:.1f} s, {self.tokens_per_second:.0f} tokens/s"
         )

@@ -64,6 +64,11 @@ def infer(
     method, seed = checked_settings(method, seed, awrs)
     if not isinstance(record, bool):
         raise InvalidArgument(f"record={record!r}", hint="True or False")
+    if record and not method.recordable:
+        raise InvalidArgument(
+            f"record=True of {method!r}, which is no population that advances from the program's start",
+            hint="leave it out; SMC, BeamSearch and ParticleIndependentMH, for example, can be recorded",
+        )
     runtime = Runtime(awrs, drafts=drafts, recorder=Recording() if record else None)
     with progress_for(progress) as shown:
         return posterior_of(model, method, seed, runtime, shown)
@@ -93,12 +98,13 @@ def posterior_of(
         sites = reports(runtime)
     seconds, checks = runtime.clock() - start, sum(site.checks for site in sites)
     evaluated = usage.prompt_tokens + usage.tokens
-    cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted)
+    spent = runtime.runs, runtime.verifier_calls
+    cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted, *spent)
     model.measured = {site.address: site.lines() for site in sites}
-    pairs = zip(result.particles, result.log_weights.tolist(), strict=True)
-    kept = [(particle, w) for particle, w in pairs if particle.finished and w > -np.inf]
+    pairs = enumerate(zip(result.particles, result.log_weights.tolist(), strict=True))
+    kept = [(particle, w, i) for i, (particle, w) in pairs if particle.finished and w > -np.inf]
     return Posterior(
-        samples=[Sample(particle.value, w, particle.trace) for particle, w in kept],
+        samples=[Sample(particle.value, w, particle.trace, place) for particle, w, place in kept],
         log_evidence=result.log_evidence,
         method=repr(method),
         seed=seed,
@@ -106,7 +112,9 @@ def posterior_of(
         cost=cost,
         sites=sites,
         no_survivors=None if result.last_death is None else str(result.last_death),
-        record=runtime.recorder.record([particle for particle, _ in kept]),
+        record=runtime.recorder.record([particle for particle, _, _ in kept]),
+        particles=len(result.particles),
+        chains=result.chains,
     )
 
 

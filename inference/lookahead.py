@@ -10,7 +10,7 @@ Reference: Lin, Chen and Liu (2013), *Lookahead strategies for sequential Monte 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,12 +25,16 @@ _LEAST = -10.0
 
 
 def look_ahead(
-    potential: FunctionPotential, states: Sequence[TextState], sessions: Sessions, rng: Rng
+    potential: FunctionPotential,
+    states: Sequence[TextState],
+    sessions: Sessions,
+    rng: Rng,
+    ask: Callable[[Sequence[str]], list[float]],
 ) -> list[float]:
-    """Return the drawn log-twist of a potential at each of n states, in nats."""
+    """Return the drawn log-twist of a potential at each of n states, in nats; `ask` gives its values at texts."""
     texts = _continuations(states, potential, sessions, rng)
     distinct = list(dict.fromkeys(texts))
-    values = dict(zip(distinct, potential.ask(distinct), strict=True))
+    values = dict(zip(distinct, ask(distinct), strict=True))
     scores = np.array([values[text] for text in texts]).reshape(len(states), potential.rollouts)
     return [max(log_mean_exp(row), _LEAST) for row in scores]
 

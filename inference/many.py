@@ -13,6 +13,7 @@ from inference.infer import checked_settings, posterior_of
 from inference.methods.base import Method, require_positive
 from inference.posterior import Posterior
 from inference.progress import ManyProgress, Progress, many_progress_for
+from inference.recording import Recording
 from inference.runtime import Runtime
 from ppl.errors import InvalidArgument
 from ppl.program import Model
@@ -32,6 +33,7 @@ def infer_many(
     errors: Literal["raise"] = "raise",
     awrs: AWRS | None = None,
     progress: bool | None = None,
+    record: bool = False,
 ) -> Generator[Posterior[R], None, None]: ...
 @overload
 def infer_many(
@@ -44,6 +46,7 @@ def infer_many(
     errors: Literal["return"],
     awrs: AWRS | None = None,
     progress: bool | None = None,
+    record: bool = False,
 ) -> Generator[Posterior[R] | Exception, None, None]: ...
 @overload
 def infer_many(
@@ -56,6 +59,7 @@ def infer_many(
     errors: Literal["raise"] = "raise",
     awrs: AWRS | None = None,
     progress: bool | None = None,
+    record: bool = False,
 ) -> Generator[tuple[int, Posterior[R]], None, None]: ...
 @overload
 def infer_many(
@@ -68,6 +72,7 @@ def infer_many(
     errors: Literal["return"],
     awrs: AWRS | None = None,
     progress: bool | None = None,
+    record: bool = False,
 ) -> Generator[tuple[int, Posterior[R] | Exception], None, None]: ...
 def infer_many(
     models: Iterable[Model[R]],
@@ -79,6 +84,7 @@ def infer_many(
     errors: Literal["raise", "return"] = "raise",
     awrs: AWRS | None = None,
     progress: bool | None = None,
+    record: bool = False,
 ) -> Generator[Any, None, None]:
     """Return the posteriors of many models, computed together.
 
@@ -108,6 +114,8 @@ def infer_many(
         after the results of those that were read.
     progress:
         Show a line of progress; by default only if standard error is a terminal.
+    record:
+        Keep every move of every particle, as of `infer`.
 
     Raises
     ------
@@ -132,7 +140,8 @@ def infer_many(
 
     def run(index: int, model: Model[R]) -> Task[Posterior[R]]:
         def work(task: Task[Posterior[R]]) -> Posterior[R]:
-            runtime = Runtime(awrs, TaskSessions(task), task.clock, drafts=False)
+            recorder = Recording() if record else None
+            runtime = Runtime(awrs, TaskSessions(task), task.clock, drafts=False, recorder=recorder)
             try:
                 return posterior_of(model, method, program_seed(seed, index), runtime, Progress())
             except Exception as error:

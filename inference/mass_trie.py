@@ -18,6 +18,9 @@ from __future__ import annotations
 
 import math
 
+_LEAST = 1e-12
+"""The least share of choices that nobody has made: shares are rounded, and only what is known to be dead has none."""
+
 
 class Node:
     """A beginning of runs.
@@ -63,6 +66,6 @@ class Node:
         known = self.children.values()
         rest = 0.0
         if len(known) != self.choices:
-            rest = max(1.0 - math.fsum(child.share for child in known), 0.0)
+            rest = max(1.0 - math.fsum(child.share for child in known), _LEAST)
         total = rest + math.fsum(child.share * math.exp(child.log_bound - self.level) for child in known)
         return self.level + math.log(total) if total > 0.0 else -math.inf

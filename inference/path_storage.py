@@ -27,6 +27,7 @@ from inference.infilling import InfillState
 from inference.particle import Particle
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler, Todo
+from inference.visits import Visit
 from inference.weights import Floats, log_masses
 from ppl.compiler.normal_form import FiniteForm
 from ppl.program import Model
@@ -76,15 +77,40 @@ class Run:
     log_weight:
         Its whole log-weight, in nats, of what it drew over what it proposed.
     moments:
-        Its draws, in order.
+        Its draws, in order, where these are stored.
+    visits:
+        Its sites, in order, where these are stored.
     """
 
     particle: Particle
     log_weight: float
     moments: tuple[Moment, ...] = ()
+    visits: tuple[Visit, ...] = ()
 
 
-class PathStorage(Scheduler):
+class RunStorage(Scheduler):
+    """A scheduler that knows what each of its runs has earned by itself, as if it had never been resampled."""
+
+    def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime) -> None:
+        super().__init__(model, size, rng, runtime)
+        self._offsets: Floats = np.zeros(size)  # what a run earned, less its weight in the population
+
+    def earned(self, i: int) -> float:
+        """Return the log-weight of run i by itself."""
+        return float(self.log_weights[i] + self._offsets[i])
+
+    def run(self, i: int) -> Run:
+        """Return particle i, which has finished."""
+        return Run(self.particles[i], self.earned(i))
+
+    @override
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        earned = self.log_weights + self._offsets
+        super().select(ancestors, log_weights)
+        self._offsets = earned[ancestors] - self.log_weights
+
+
+class PathStorage(RunStorage):
     """A scheduler whose runs remember their draws.
 
     Attributes
@@ -99,12 +125,8 @@ class PathStorage(Scheduler):
         super().__init__(model, size, rng, runtime)
         self._asked_for_entropies = entropies
         self.moments: list[Moment | None] = [None] * size
-        self._offsets: Floats = np.zeros(size)  # what a run earned, less its weight in the population
 
-    def earned(self, i: int) -> float:
-        """Return the log-weight of run i by itself."""
-        return float(self.log_weights[i] + self._offsets[i])
-
+    @override
     def run(self, i: int) -> Run:
         """Return particle i, which has finished, with its draws."""
         moments = []
@@ -136,11 +158,9 @@ class PathStorage(Scheduler):
                 self._remember(i, snapshot, earned, positions, entropies.get(i, 0.0))
 
     @override
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        earned = self.log_weights + self._offsets
-        super().select(ancestors)
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        super().select(ancestors, log_weights)
         self.moments = [self.moments[a] for a in ancestors.tolist()]
-        self._offsets = earned[ancestors] - self.log_weights
 
     @override
     def _choose(self, i: int, form: FiniteForm) -> Todo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
@@ -15,6 +15,8 @@ from pydantic_core import to_json
 
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
+from inference.genealogy import Genealogy
+from inference.precision import genealogy_of, log_evidence_error, standard_error
 from inference.record import Record
 from inference.report import SiteReport
 from inference.voting import Ranked, Vote, grouped, vote
@@ -27,6 +29,7 @@ from ppl.trace import Address, Choice, Trace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from inference.diagnosis import Diagnosis
     from inference.html.page import Report
 
 R = TypeVar("R")
@@ -35,11 +38,15 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Sample(Generic[R]):
-    """One finished run: its value, its unnormalised log-weight in nats, and its choices."""
+    """One finished run: its value, its unnormalised log-weight in nats, its choices, and its place among all runs.
+
+    The place, from 0, is that in the last population, the dead included, by which `Step.ancestors` lead to the start.
+    """
 
     value: R
     log_weight: float
     trace: Trace
+    place: int = -1
 
 
 class Weighted(NamedTuple, Generic[R]):
@@ -72,6 +79,10 @@ class Posterior(Generic[R]):
         Every move of every particle, see `Record`; None unless `infer(..., record=True)` asked for it.
     no_survivors:
         The last death, or another reason why nobody survived; None if nobody died.
+    particles:
+        How many runs there were in the end, the dead included.
+    chains:
+        How many Markov chains the samples are the states of, those of the first chain first; None if of none.
 
     All that reads samples raises `NoSurvivors` where there are none.
     """
@@ -87,6 +98,8 @@ class Posterior(Generic[R]):
         no_survivors: str | None = None,
         sites: Sequence[SiteReport] = (),
         record: Record | None = None,
+        particles: int = 0,
+        chains: int | None = None,
     ) -> None:
         self.samples = tuple(samples)
         self.log_evidence = log_evidence
@@ -97,6 +110,8 @@ class Posterior(Generic[R]):
         self.sites = tuple(sites)
         self.record = record
         self.no_survivors = no_survivors
+        self.particles = particles
+        self.chains = chains
 
     def explain(self) -> str:
         """Return what the run measured at each text site: kernels, masks and checks, their cost, the weights."""
@@ -156,6 +171,29 @@ class Posterior(Generic[R]):
         """Return the posterior mean of f(value); f gives a number or an array."""
         return sum(weight * f(value) for value, weight, _ in self)
 
+    def standard_error(self, f: Callable[[R], Any]) -> Any:
+        """Return the standard error of `expectation(f)`, of the shape of f(value), as the run itself can tell it.
+
+        nan where it cannot; see `inference.precision`.
+        """
+        return standard_error(self, f)
+
+    @property
+    def log_evidence_error(self) -> float:
+        """Standard deviation of the evidence estimate over the evidence: about that of `log_evidence`, where small."""
+        return log_evidence_error(self)
+
+    def diagnose(self) -> Diagnosis:
+        """Return whether to trust the run, and what to change, in words; the rules are in `inference.diagnose`."""
+        from inference.diagnose import diagnose
+
+        return diagnose(self)
+
+    @property
+    def genealogy(self) -> Genealogy:
+        """Who descends from whom, of `SMC`, `Importance` and `TemperedSMC`; see `inference.genealogy`."""
+        return genealogy_of(self)
+
     def sample(self, n: int | None = None, *, seed: int = 0) -> R | list[R]:
         """Draw one value, or a list of n, independently from the weighted samples."""
         if n is not None and n < 0:
@@ -177,7 +215,7 @@ class Posterior(Generic[R]):
     def __repr__(self) -> str:
         head = f"Posterior of {self.method}, seed {self.seed}"
         if not self.samples:
-            return f"{head}: no survivors, log evidence -inf\n  {self.no_survivors}"
+            return f"{head}: no survivors, log evidence {self.log_evidence:.4f}\n  {self.no_survivors}"
         rows = [f"  {p:7.4f}  {_line(value)}" for value, p in self.top(8)]
         rest = len(self.top(len(self))) - len(rows)
         return "\n".join(
@@ -224,6 +262,27 @@ class Posterior(Generic[R]):
 
         return overview(self)
 
+    def to_arviz(self, fields: Mapping[str, Callable[[R], Any]] | None = None, *, seed: int = 0) -> Any:
+        """Return the samples as ArviZ has them: an `InferenceData`, or a `DataTree` of ArviZ 1.x.
+
+        Parameters
+        ----------
+        fields:
+            By name, functions from a value to a number or an array. None: the value, or its fields, that are numbers.
+        seed:
+            Of the resampling of weighted samples, see `inference.exchange`; states of chains are (chains, draws).
+
+        Raises
+        ------
+        MissingDependency
+            If ArviZ is not installed.
+        InvalidArgument
+            If there are no numbers.
+        """
+        from inference.exchange import to_arviz
+
+        return to_arviz(self, fields, seed=seed)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but targets and parsers as plain JSON values; see `from_dict`."""
         return {
@@ -232,10 +291,13 @@ class Posterior(Generic[R]):
             "seed": self.seed,
             "log_evidence": _finite_or_none(self.log_evidence),
             "no_survivors": self.no_survivors,
+            "particles": self.particles,
+            "chains": self.chains,
             "samples": [
                 {
                     "value": _jsonable(s.value),
                     "log_weight": s.log_weight,
+                    "place": s.place,
                     "trace": [
                         {"address": asdict(c.address), "outcome": _jsonable(c.outcome)} for c in s.trace
                     ],
@@ -259,6 +321,7 @@ class Posterior(Generic[R]):
                 convert(s["value"]),
                 s["log_weight"],
                 Trace([Choice(Address(**c["address"]), None, c["outcome"]) for c in s["trace"]]),
+                s.get("place", -1),
             )
             for s in data["samples"]
         ]
@@ -283,6 +346,8 @@ class Posterior(Generic[R]):
             data["no_survivors"],
             sites,
             record,
+            data.get("particles", 0),
+            data.get("chains"),
         )
 
     def to_json(self) -> str:

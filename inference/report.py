@@ -74,6 +74,8 @@ class SiteReport:
         Tokens that drafts held for a particle's next move, and those that came next.
     reason:
         The kernel that the compiler chose, and why.
+    ended, forced:
+        Texts that came to their ends, and those of them that ended because they had `max_tokens` tokens.
     """
 
     address: str
@@ -89,6 +91,8 @@ class SiteReport:
     guesses: int = 0
     guessed: int = 0
     reason: str = ""
+    ended: int = 0
+    forced: int = 0
 
     @property
     def acceptance(self) -> float | None:
@@ -146,6 +150,8 @@ def _report(site: Site, address: str) -> SiteReport:
         guesses=site.guesses.made,
         guessed=site.guesses.true,
         reason=site.reason,
+        ended=tally.ended,
+        forced=tally.forced,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,7 @@ from inference.recording import Recorder
 from inference.sessions import Sessions
 from inference.site import Site
 from inference.twists import Twists
+from ppl.compiler.normal_form import FiniteForm
 from ppl.compiler.plan import InfillPlan, TextPlan
 from ppl.trace import Address
 
@@ -42,6 +45,10 @@ class Runtime:
         What the denoisers of masked-diffusion models have spent.
     recorder:
         Who is told of every move.
+    runs:
+        Runs of the program that have come to their end.
+    judged:
+        Values that the method has had ranked or verified.
     sites:
         What is kept for each place in the program and constraint there, in the order of first visits.
     """
@@ -63,9 +70,12 @@ class Runtime:
         self.drafts = Drafts() if drafts else None
         self.twists = Twists(self.sessions)
         self.denoising = Usage()
+        self.runs = self.judged = 0
         self.recorder = Recorder() if recorder is None else recorder
         self.sites: dict[tuple[object, ...], Site] = {}
         self.addresses: dict[Site, Address] = {}
+        self.nested: dict[Hashable, FiniteForm] = {}  # what nested programs came to that are computed exactly
+        self._elsewhere: list[Usage] = []  # what was spent in runs within the run
 
     def site(self, address: Address, plan: TextPlan | InfillPlan) -> Site:
         """Return what is kept for a plan at a place in the program."""
@@ -79,10 +89,35 @@ class Runtime:
 
     @property
     def usage(self) -> Usage:
-        """What all models have spent so far."""
-        spent, denoised = self.sessions.usage, self.denoising
-        tokens = spent.tokens + denoised.tokens
-        return Usage(spent.calls + denoised.calls, spent.prompt_tokens, tokens, spent.drafted)
+        """What all models have spent so far, without runs within the run that are still going."""
+        spent = [self.sessions.usage, self.denoising, *self._elsewhere]
+        return Usage(
+            sum(u.calls for u in spent),
+            sum(u.prompt_tokens for u in spent),
+            sum(u.tokens for u in spent),
+            sum(u.drafted for u in spent),
+        )
+
+    @contextmanager
+    def apart(self) -> Iterator[Runtime]:
+        """Give a runtime to runs within the run: its settings and sessions are its own, sites and usage are shared.
+
+        So the contexts of the run stay in its cache, and in `infer_many` what runs within ask is answered first. They
+        are not recorded.
+        """
+        inner = copy.copy(self)
+        inner.sessions, inner.recorder = self.sessions.apart(), Recorder()
+        inner.drafts = None if self.drafts is None else Drafts()
+        try:
+            yield inner
+        finally:
+            self._elsewhere.append(inner.sessions.usage)
+            inner.sessions.__exit__(None, None, None)
+
+    @property
+    def verifier_calls(self) -> int:
+        """Texts that potentials were asked of, and values that the method has had judged."""
+        return self.twists.asked + self.judged
 
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""

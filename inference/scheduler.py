@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
@@ -27,19 +27,29 @@ from inference.infilling import InfillState, infill_laws
 from inference.kernels import KERNELS, Proposal
 from inference.particle import Death, Particle
 from inference.runtime import Runtime
-from inference.scoring import log_densities
+from inference.scoring import log_densities, log_mass
 from inference.tallies import dead_end, rejected, tally_draws, tally_masses
 from inference.text import TextState
 from inference.twists import State
 from inference.weights import Floats, log_mean_exp
-from ppl.compiler.normal_form import FiniteForm, InfillForm, normal_form
+from ppl.compiler.normal_form import FiniteForm, InfillForm, NormalForm, normal_form
 from ppl.compiler.plan import KernelName, plan_infill, plan_text
 from ppl.errors import InvalidArgument, ProgramError
 from ppl.fiber import Draw, Finished, Observe, Request, Weigh
+from ppl.nested import Nested
 from ppl.program import Model
 from ppl.rng import Rng
 
 Todo = list[tuple[int, Request]]
+
+
+class _Inner(Protocol):
+    """What a nested program is computed by, see `inference.nesting`."""
+
+    @property
+    def exact(self) -> bool: ...
+
+    def form(self, target: Nested[Any], rng: Rng, runtime: Runtime) -> tuple[FiniteForm, int]: ...
 
 
 @dataclass
@@ -63,6 +73,9 @@ class Scheduler:
     drawn:
         Number of tokens drawn so far, ends included.
     """
+
+    takes_estimates: ClassVar[bool] = True
+    """Whether the masses of a nested program may be unbiased estimates."""
 
     def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime) -> None:
         self.rng = rng
@@ -124,8 +137,8 @@ class Scheduler:
         """Whether no live particle has a choice of tokens in this tick."""
         return all(group.proposal.forced for group in self._groups)
 
-    def select(self, ancestors: NDArray[np.int64]) -> None:
-        """Replace the particles by copies of `ancestors` (N,), each with the mean weight.
+    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
+        """Replace the particles by copies of `ancestors` (N,), each with the mean weight, or with the given ones.
 
         The first copy of a particle keeps its live run, the others replay. Proposals move along, so that the
         copies draw different tokens.
@@ -138,7 +151,8 @@ class Scheduler:
         for a, parent in enumerate(parents):
             if a not in seen:
                 parent.close()
-        self.log_weights = np.full(len(ancestors), log_mean_exp(self.log_weights))
+        mean = log_mean_exp(self.log_weights)
+        self.log_weights = np.full(len(ancestors), mean) if log_weights is None else log_weights
         self.runtime.recorder.selected(parents, self.particles, self.log_weights)
         for group in self._groups:
             order = {int(i): k for k, i in enumerate(group.particles)}
@@ -172,8 +186,10 @@ class Scheduler:
             indices = group.particles[members].tolist()
             states: list[Any] = [self._text(i) for i in indices]
             with self._located(indices[0]):
-                tokens, log_weights = group.proposal.take(members).draw(self.rng, states)
+                proposal = group.proposal.take(members)
+                tokens, log_weights = proposal.draw(self.rng, states)
             self.drawn += len(tokens)
+            self._note(indices, proposal, tokens)
             tally_draws(group.kernel, states, log_weights)
             self.runtime.recorder.drawn(self.particles, indices, tokens, log_weights)
             for i, state, token, w in zip(
@@ -189,6 +205,12 @@ class Scheduler:
                 written.append((i, state))
         self._groups = []
         self._go_on(sorted(written, key=lambda t: t[0]))
+
+    def _note(self, indices: Sequence[int], proposal: Proposal, tokens: NDArray[np.int64]) -> None:
+        """Take note of the tokens that particles have drawn and not yet written; for schedulers that follow them."""
+
+    def _note_value(self, i: int, form: FiniteForm, index: int) -> None:
+        """Take note of the value that particle i has drawn; for schedulers that follow it."""
 
     def close(self) -> None:
         """Abandon the runs that are still going."""
@@ -218,33 +240,59 @@ class Scheduler:
     def _settle(self, todo: Todo) -> None:
         """Handle requests until each particle is at a text site, finished or dead."""
         while todo:
-            waiting: list[tuple[int, Observe]] = []
+            waiting: Todo = []
             queue, todo = todo[::-1], []
             while queue:
                 i, request = queue.pop()
-                if isinstance(request, Observe):
+                if self._is_scored(i, request):
                     waiting.append((i, request))
                 else:
                     queue += reversed(self._handle(i, request))
-            observed = [(request.target, request.value) for _, request in waiting]
-            densities = log_densities(observed, self.runtime.sessions, self.runtime.twists)
-            for (i, request), log_density in zip(waiting, densities, strict=True):
-                if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
-                    todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
+            todo = self._score(waiting)
+
+    def _is_scored(self, i: int, request: Request) -> bool:
+        """Return whether a request of particle i waits for the others, to be scored with theirs."""
+        return isinstance(request, Observe) and not isinstance(request.target, Nested)
+
+    def _score(self, waiting: Todo) -> Todo:
+        """Resolve the requests that wait to be scored; return those that follow."""
+        observed = [(i, request) for i, request in waiting if isinstance(request, Observe)]
+        asked = [(request.target, request.value) for _, request in observed]
+        densities = log_densities(asked, self.runtime.sessions, self.runtime.twists)
+        todo: Todo = []
+        for (i, request), log_density in zip(observed, densities, strict=True):
+            if self._add_weight(i, log_density, f"observe: density 0 at {request.value!r}"):
+                todo.append((i, self._guard(i, self.particles[i].fiber.answer)))
+        return todo
 
     def _handle(self, i: int, request: Request) -> Todo:
         """Resolve one request of particle i; return the requests that follow from it."""
         particle = self.particles[i]
         if isinstance(request, Finished):
             particle.finished, particle.value = True, request.value
+            self.runtime.runs += 1
             return []
         if isinstance(request, Weigh):
             reason = "the condition was false" if request.primitive == "condition" else "factor(-inf)"
             if not self._add_weight(i, request.log_weight, reason):
                 return []
             return [(i, self._guard(i, particle.fiber.answer))]
+        if isinstance(request, Observe):
+            with self._located(i):
+                found = log_mass(self._nested(normal_form(request.target)), request.value)
+            if not self._add_weight(
+                i, found, f"observe: no run of the nested program led to {request.value!r}"
+            ):
+                return []
+            return [(i, self._guard(i, particle.fiber.answer))]
         assert isinstance(request, Draw)
         form = normal_form(request.target)
+        if isinstance(form, Nested):
+            with self._located(i):
+                form = self._nested(form)
+            if not form.values:
+                self._add_weight(i, -math.inf, "no run of the nested program has weight")
+                return []
         if isinstance(form, FiniteForm):
             return self._choose(i, form)
         with self._located(i):
@@ -262,8 +310,22 @@ class Scheduler:
         if not self._add_weight(i, float(torch.logsumexp(logits, -1)), f"no value left of {form}"):
             return []
         index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])
+        self._note_value(i, form, index)
         self.runtime.recorder.chosen(self.particles, i, form, index, before)
         return [(i, self._guard(i, lambda: self.particles[i].fiber.answer(form.values[index])))]
+
+    def _nested(self, target: NormalForm) -> FiniteForm:
+        """Return the values of a nested program and their masses, by an inference of its own."""
+        assert isinstance(target, Nested)
+        inner = cast(_Inner, target.method)
+        if not self.takes_estimates and not inner.exact:
+            raise InvalidArgument(
+                f"{target}: its masses are estimates, and this method takes them for exact",
+                hint="nested(model, Enumerate()), or an outer method that samples, such as SMC",
+            )
+        form, drawn = inner.form(target, self.rng, self.runtime)
+        self.drawn += drawn
+        return form
 
     def _end_text(self, i: int, state: State) -> Request:
         particle = self.particles[i]

@@ -25,6 +25,7 @@ from inference.weights import log_sum_exp
 from ppl.compiler.normal_form import FiniteForm, InfillForm, TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
+from ppl.nested import Nested
 from ppl.targets import Target, Text
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def log_densities(
     for i, (target, value) in enumerate(requests):
         form = _scored(target)
         if isinstance(form, FiniteForm):
-            results[i] = _finite(form, value)
+            results[i] = log_mass(form, value)
         elif form.constraint is None or form.constraint.matches(value):
             ids = _canonical(form.text.lm, value)
             if ids is not None and len(ids) <= form.text.max_tokens:
@@ -82,6 +83,10 @@ def _scored(target: Target[Any]) -> TextForm | FiniteForm:
             f"the density of a text under {target} is a sum over all orders of unmasking",
             hint="score by a language model that writes from left to right",
         )
+    if isinstance(form, Nested):
+        raise InvalidArgument(
+            f"{target} scores no texts", hint="observe(...) multiplies by the mass of a nested program"
+        )
     return form
 
 
@@ -117,7 +122,8 @@ def _canonical(lm: LM, text: str) -> Ids | None:
         return None
 
 
-def _finite(form: FiniteForm, value: object) -> float:
+def log_mass(form: FiniteForm, value: object) -> float:
+    """Return the log-mass of a value of a finite measure."""
     masses = [w for v, w in zip(form.values, form.log_masses, strict=True) if v == value]
     return log_sum_exp(np.array(masses))
 

@@ -180,6 +180,10 @@ class Tally:
     """Moves in `mass`."""
     kernels: Counter[str] = field(default_factory=Counter)
     """Moves by each kernel."""
+    ended: int = 0
+    """Texts that came to their ends."""
+    forced: int = 0
+    """Those of them that ended because they had `max_tokens` tokens."""
 
     @property
     def mean_mass(self) -> float:

@@ -138,8 +138,9 @@ class TextState:
 
     def advance(self, token: int) -> None:
         """Write `token`, which may come next."""
+        forced = self.at_limit
         if token == self.vocabulary.end:
-            self._finish(self.data)
+            self._finish(self.data, forced)
             return
         end = None
         if self.scanner is not None:
@@ -149,7 +150,7 @@ class TextState:
         self.contexts = tuple(context.extend(token) for context in self.contexts)
         before, self.data = len(self.data), self.data + (self.vocabulary.tokens[token] or b"")
         if end is not None:
-            self._finish(self.data[: before + end])
+            self._finish(self.data[: before + end], forced)
 
     @property
     def content(self) -> bytes:
@@ -166,8 +167,10 @@ class TextState:
         matcher = None if self.matcher is None else self.matcher.fork()
         return replace(self, matcher=matcher)
 
-    def _finish(self, content: bytes) -> None:
+    def _finish(self, content: bytes, forced: bool) -> None:
         self.finished, self._content = True, content
+        self.site.tally.ended += 1
+        self.site.tally.forced += forced
 
     def _may_end(self) -> bool:
         if self.matcher is None or self.plan.constraint is None:

@@ -1,7 +1,8 @@
 """Twists: the weights of potentials, asked at their boundaries while texts are written.
 
 With ψ_t = exp f(the text up to the last boundary of the first t tokens), and ψ = exp f(x) at the end, a text's weights
-are ψ_t / ψ_{t-1}; they multiply to exp f(x), whatever was asked on the way. ψ_0 = 1.
+are ψ_t / ψ_{t-1}; they multiply to exp f(x), whatever was asked on the way. ψ_0 = 1. For a potential of each step f is
+the sum of the rewards of the steps so far, so that a ratio is the reward of the last one.
 
 Reference: Whiteley and Lee (2014), *Twisted particle filters*; Zhao et al. (2024), *Probabilistic inference in language
 models via twisted sequential Monte Carlo*.
@@ -10,8 +11,10 @@ models via twisted sequential Monte Carlo*.
 from __future__ import annotations
 
 import codecs
+import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -43,12 +46,20 @@ class Question(NamedTuple):
 
 
 class Twists:
-    """What a run has asked of its potentials: each distinct text once, all texts of a tick together."""
+    """What a run has asked of its potentials: each distinct text once, all texts of a tick together.
+
+    Attributes
+    ----------
+    asked:
+        Texts that functions were asked of; what a score asks of language models counts there.
+    """
 
     def __init__(self, sessions: Sessions) -> None:
+        self.asked = 0
         self._sessions = sessions
         self._rollouts = sessions.apart()  # the population's contexts stay in its cache
         self._known: defaultdict[Potential, dict[Question, float]] = defaultdict(dict)
+        self._judged: defaultdict[Potential, dict[str, float]] = defaultdict(dict)
 
     def weigh(self, states: Sequence[State], rng: Rng) -> Floats:
         """Return the (n,) log-weights that the last tokens of n states add, and note them in the states."""
@@ -81,7 +92,8 @@ class Twists:
         if not isinstance(potential, FunctionPotential) or not potential.lookahead:
             return self.ask(potential, [question for _, question in asked])
         ahead = [state for state, _ in asked if isinstance(state, TextState) and not state.finished]
-        drawn = iter(look_ahead(potential, ahead, self._rollouts, rng) if ahead else ())
+        ask = partial(self._evaluate, potential)
+        drawn = iter(look_ahead(potential, ahead, self._rollouts, rng, ask) if ahead else ())
         return [
             self.at_end(potential, question.text) if state.finished else next(drawn)
             for state, question in asked
@@ -104,12 +116,25 @@ class Twists:
     def _values(self, potential: Potential, questions: Sequence[Question]) -> list[float]:
         texts = [question.text for question in questions]
         if isinstance(potential, FunctionPotential):
-            return potential.ask(texts)
+            return self._evaluate(potential, texts)
         assert isinstance(potential, ScorePotential)
         target = potential.target
         ends = iter(log_densities([(target, q.text) for q in questions if q.complete], self._sessions, self))
         begun = iter(log_prefixes(target, [q.text for q in questions if not q.complete], self._sessions))
         return potential.weighed(texts, [next(ends if q.complete else begun) for q in questions])
+
+    def _evaluate(self, potential: FunctionPotential, texts: Sequence[str]) -> list[float]:
+        """Return the values of a function, which is asked of the steps that are new."""
+        if not potential.each:
+            self.asked += len(texts)
+            return potential.ask(texts)
+        judged, steps = self._judged[potential], [potential.steps(text) for text in texts]
+        if len(judged) > _KEPT:
+            judged.clear()
+        new = list(dict.fromkeys(step for text in steps for step in text if step not in judged))
+        self.asked += len(new)
+        judged.update(zip(new, potential.judge(new), strict=True))
+        return [math.fsum(judged[step] for step in text) for text in steps]
 
 
 def _asked(state: State, potential: Potential, after: int) -> Question | None:
@@ -120,7 +145,7 @@ def _asked(state: State, potential: Potential, after: int) -> Question | None:
         return None
     if isinstance(state, InfillState):
         return Question(state.guess(), complete=True)
-    text = _certain(state)
+    text = certain_text(state)
     boundary = potential.boundary(text, after)
     if boundary is None:
         return None
@@ -136,7 +161,7 @@ def _final(state: State, potential: Potential) -> bool:
     return state.finished or (isinstance(state, TextState) and isinstance(potential, FunctionPotential))
 
 
-def _certain(state: TextState) -> str:
+def certain_text(state: TextState) -> str:
     """Return the characters that are part of the text, whatever follows.
 
     A character may be half written, and what looks like the beginning of a stop string may become one.

@@ -12,6 +12,7 @@ Reference: Wang et al. (2023), *Self-consistency improves chain of thought reaso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -63,6 +64,23 @@ def vote(answers: Sequence[V | None], weights: Sequence[float], least: float) ->
     tied = tuple(answer for answer, probability in shares if probability >= share - _TIE)
     winner = tied[0] if tied and share >= least - _TIE else None
     return Vote(winner, share, tied, tuple(sorted(shares, key=lambda ranked: -ranked.probability)))
+
+
+def majority_probability(leader: float, other: float = 0.0) -> float:
+    """Return P(p > 1/2) for p from Beta(leader + 1, other + 1): how sure the lead of one answer over another is.
+
+    Parameters
+    ----------
+    leader, other:
+        Votes, numbers of at least 0 that need not be whole, `leader` >= `other`.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(128)
+    p = (
+        nodes + 1.0
+    ) / 4.0  # of the smaller half, in which the integrand is smooth also for votes that are not whole
+    log_density = leader * np.log(p) + other * np.log1p(-p)
+    log_total = math.lgamma(leader + 1.0) + math.lgamma(other + 1.0) - math.lgamma(leader + other + 2.0)
+    return 1.0 - float(np.sum(weights * np.exp(log_density - log_total))) / 4.0
 
 
 def grouped(values: Iterable[Any]) -> list[tuple[Any, list[int]]]:

@@ -4,8 +4,12 @@ A potential f turns a target p into p(x) · exp f(x). Only its value at the comp
 boundaries that `at` names, it steers: the weights follow f of the text so far, and resampling keeps the particles that
 do well. What was multiplied in at one boundary is divided out at the next, so that f of the complete text remains.
 
+Of a potential of each step nothing is divided out. With the boundaries b_1 < ... < b_n of the complete text, its end
+included, the target is p(x) · exp Σ_k f(x[:b_k]): each step multiplies in its reward, as process reward models have it.
+
 Reference: Del Moral (2004), *Feynman-Kac formulae*; in language models, Lew et al. (2023), *Sequential Monte Carlo
-steering of large language models using probabilistic programs*.
+steering of large language models using probabilistic programs*; for rewards of steps, Puri et al. (2025), *A
+probabilistic inference approach to inference-time scaling of LLMs using particle-based Monte Carlo methods*.
 """
 
 from __future__ import annotations
@@ -118,14 +122,34 @@ class FunctionPotential(Potential):
         Whether it takes a list of texts.
     lookahead, rollouts:
         Where `lookahead` is not 0, at a boundary the function is asked of `rollouts` continuations by so many tokens.
+    each:
+        Whether the rewards of all steps count, and not the last alone.
     """
 
     function: Function
     batched: bool = False
     lookahead: int = 0
     rollouts: int = 1
+    each: bool = False
+
+    def __str__(self) -> str:
+        return super().__str__().replace("exp(", "exp(Σ ", 1) if self.each else super().__str__()
+
+    def steps(self, text: str) -> list[str]:
+        """Return the texts whose values add up to that of `text`: up to each boundary and the end, or itself."""
+        if not self.each:
+            return [text]
+        ends = {match.end() for match in _pattern(self.at).finditer(text)}
+        return [text[:end] for end in sorted({*ends, len(text)} - {0}) or [0]]
 
     def ask(self, texts: Sequence[str]) -> list[float]:
+        """Return the scaled values of the potential at distinct texts: of f, or sums of f over the steps."""
+        steps = [self.steps(text) for text in texts]
+        distinct = list(dict.fromkeys(step for text in steps for step in text))
+        known = dict(zip(distinct, self.judge(distinct), strict=True))
+        return [math.fsum(known[step] for step in text) for text in steps]
+
+    def judge(self, texts: Sequence[str]) -> list[float]:
         """Return the scaled values of f at distinct texts.
 
         Raises
@@ -164,6 +188,7 @@ def potential(
     batched: bool = False,
     lookahead: int = 0,
     rollouts: int = 1,
+    each: bool = False,
     name: str | None = None,
 ) -> FunctionPotential:
     """Return the factor exp f(x), by which targets are multiplied with `*`.
@@ -183,6 +208,10 @@ def potential(
         With a lookahead of k tokens, at a boundary f is asked of `rollouts` drawn continuations of the text so far by
         at most k tokens of the (first) language model, and the mean of exp f is the twist there, at least exp(-10). It
         is drawn, noted, and divided out, so that the target is the same.
+    each:
+        Whether f is the reward of a step, which ends at a boundary: the target is p(x) · exp Σ f, the sum over the text
+        up to each boundary and the whole text, once each. By default the last value counts alone. Here the boundaries
+        are part of the target; "end" and "token" make none.
     name:
         Shown in messages.
 
@@ -199,10 +228,15 @@ def potential(
                 f"potential got lookahead={lookahead!r}, rollouts={rollouts!r}",
                 hint="lookahead is an integer of at least 0, rollouts one of at least 1",
             )
+    if not isinstance(each, bool) or (each and (lookahead or at in ("end", "token"))):
+        raise InvalidArgument(
+            f"potential got each={each!r}, at={at!r}, lookahead={lookahead!r}",
+            hint='the rewards of steps add up at boundaries that the text shows, such as at="line"; no lookahead',
+        )
     if lookahead and at == "end":
         raise InvalidArgument("a lookahead at the end", hint='at="word" or another boundary before the end')
     named = name or getattr(f, "__qualname__", None) or str(f)
-    return FunctionPotential(at, named, Function(f), batched, lookahead, rollouts)
+    return FunctionPotential(at, named, Function(f), batched, lookahead, rollouts, each)
 
 
 def score(target: Target[Any], at: str = "end") -> ScorePotential:

@@ -7,7 +7,7 @@ that a subclass that *enumerates* (`inference.testing.EnumRng`) can check any al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from ppl.errors import InvalidArgument
 from ppl.successive import BLOCK, BlockwiseDraws, SuccessiveDraws, invert
 
-Edges = Sequence[float] | NDArray[np.float64]
+Edges = Iterable[float] | NDArray[np.float64]
 
 
 class Rng:
@@ -70,7 +70,8 @@ class Rng:
         """Draw from the uniform distribution on [0, 1).
 
         The caller promises that what it does depends on the draw only through the cell of the partition of
-        [0, 1) at `edges` that the draw falls in; order, repetitions and values outside do not matter.
+        [0, 1) at `edges` that the draw falls in; order, repetitions and values outside do not matter. Only a
+        generator that enumerates looks at them, so that an iterator which computes them costs nothing otherwise.
         """
         return float(self._generator.random())
 

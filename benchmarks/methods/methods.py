@@ -12,15 +12,22 @@ from dataclasses import dataclass
 
 from inference import (
     SMC,
+    AdaptiveConsistency,
     AdaptiveRejection,
     BeamSearch,
+    BestFirst,
     BestOfN,
+    FirstFinished,
     Importance,
     LocallyConstrained,
     Method,
     ParticleGibbs,
     ParticleIndependentMH,
+    PrunedEnriched,
     Rejection,
+    ResampleMoveSMC,
+    SingleSiteMH,
+    SteeringSMC,
     SuffixMCMC,
     TemperedSMC,
     Until,
@@ -44,6 +51,10 @@ METHODS: Mapping[str, Entry] = {
     "local": Entry(LocallyConstrained, HEURISTIC),
     "importance": Entry(Importance, ASYMPTOTIC),
     "smc": Entry(SMC, ASYMPTOTIC),
+    "steering": Entry(SteeringSMC, ASYMPTOTIC),
+    "resample-move": Entry(ResampleMoveSMC, ASYMPTOTIC),
+    "pruned-enriched": Entry(PrunedEnriched, ASYMPTOTIC),
+    "twisted": Entry(lambda n: SMC(max(n // 2, 1), twist=max(n // 2, 1)), ASYMPTOTIC),
     "tempered": Entry(TemperedSMC, ASYMPTOTIC),
     "until": Entry(lambda n: Until(SMC(FEW), runs=max(n // FEW, 1)), ASYMPTOTIC),
     "rejection": Entry(lambda n: Rejection(attempts=n), EXACT),
@@ -53,6 +64,12 @@ METHODS: Mapping[str, Entry] = {
     "suffix-mcmc": Entry(
         lambda n: SuffixMCMC(FEW, sweeps=max(n // FEW - 1, 1), start_particles=FEW), ASYMPTOTIC
     ),
+    "single-site": Entry(
+        lambda n: SingleSiteMH(FEW, sweeps=max(n // FEW - 1, 1), start_particles=FEW), ASYMPTOTIC
+    ),
     "beam": Entry(BeamSearch, HEURISTIC),
+    "best-first": Entry(lambda n: BestFirst(expansions=16 * n, batch=FEW), HEURISTIC),
     "best-of-n": Entry(BestOfN, HEURISTIC),
+    "first-finished": Entry(lambda n: FirstFinished(n, keep=max(n // 2, 1)), HEURISTIC),
+    "adaptive-consistency": Entry(lambda n: AdaptiveConsistency(n, batch=FEW), HEURISTIC),
 }

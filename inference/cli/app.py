@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inference.cli import bench, commands, models
+from inference.cli import bench, commands, models, serve
 
 app = typer.Typer(
     name="ppl",
@@ -40,3 +40,4 @@ app.add_typer(
 )
 app.add_typer(models.models, name="models", help="List, fetch, convert and remove cached models.")
 app.add_typer(bench.bench)
+app.add_typer(serve.commands)

@@ -18,6 +18,7 @@ from typing_extensions import override
 from inference.cli.results import Outcome
 
 if TYPE_CHECKING:
+    from inference import Posterior
     from ppl.compiler.explain import Explanation
 
 
@@ -44,14 +45,15 @@ def as_text(value: Any) -> Text:
     return Text(printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
 
 
-def show_outcome(console: Console, outcome: Outcome, *, heading: bool) -> None:
-    """Print an outcome, under what was asked if `heading`."""
+def show_outcome(console: Console, outcome: Outcome, *, heading: bool, diagnose: bool = False) -> None:
+    """Print an outcome, under what was asked if `heading`; with the whole diagnosis, or what is severe of it."""
     posterior = outcome.posterior
     if heading:
         asked = printable(f"{outcome.row.line}. {' '.join(outcome.title.split())}")
         console.print(Text(asked, style="bold", no_wrap=True, overflow="ellipsis"))
     if outcome.no_survivors is not None:
-        console.print(Text(f"no survivors, log evidence -inf\n  {printable(outcome.no_survivors)}"))
+        head = f"no survivors, log evidence {posterior.log_evidence:.4f}"
+        console.print(Text(f"{head}\n  {printable(outcome.no_survivors)}"))
     else:
         table = Table("probability", "value", box=None, padding=(0, 2, 0, 0))
         for value in outcome.values:
@@ -63,9 +65,19 @@ def show_outcome(console: Console, outcome: Outcome, *, heading: bool) -> None:
             f"ESS {posterior.ess:.1f} of {len(posterior)} samples",
             soft_wrap=True,
         )
+    _show_diagnosis(console, posterior, whole=diagnose)
     console.print(f"{posterior.method}, seed {posterior.seed}: {posterior.cost}", style="dim", soft_wrap=True)
     if heading:
         console.print()
+
+
+def _show_diagnosis(console: Console, posterior: Posterior[Any], *, whole: bool) -> None:
+    diagnosis = posterior.diagnose()
+    if whole:
+        console.print(Text(printable(str(diagnosis))), soft_wrap=True)
+    elif diagnosis.severe and posterior.samples:  # of a run without survivors the reason is there already
+        what = printable(diagnosis.severe[0].what)
+        console.print(Text(f"{diagnosis.verdict}: {what} (--diagnose tells what to do)"), soft_wrap=True)
 
 
 def _cell(value: Mapping[str, Any]) -> RenderableType:

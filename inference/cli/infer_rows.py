@@ -15,6 +15,7 @@ from inference.cli.display import output, show_outcome
 from inference.cli.exit_codes import NO, BadInput, say
 from inference.cli.methods import method_of
 from inference.cli.options import Inference
+from inference.cli.report_files import ReportFiles
 from inference.cli.results import Outcome, ResultsFile, as_json, digest
 from inference.cli.rows import Row
 from inference.cli.tasks import Task
@@ -36,13 +37,14 @@ def infer_rows(command: str, task: Task, rows: Iterable[Row], options: Inference
     """
     _check(task, rows, options)
     method = method_of(options.method, options.particles)
+    many = not isinstance(rows, list) or len(rows) > 1
+    report = None if options.report is None else ReportFiles(options.report, method, many=many)
     settings = _settings(command, task, method, options)
     results = (
         nullcontext()
         if options.out is None
         else ResultsFile(options.out, resume=options.resume, settings=settings)
     )
-    many = not isinstance(rows, list) or len(rows) > 1
     console, tally = output(), Counter[str]()
     with results as file:
         compute = _computation(task, method, options)
@@ -50,11 +52,13 @@ def infer_rows(command: str, task: Task, rows: Iterable[Row], options: Inference
             line = None if file is None else file.take(row)
             if line is None:
                 outcome = compute(row)
+                if report is not None:
+                    report.write(outcome)
                 line = json.dumps(outcome.to_dict(settings), allow_nan=False)
                 if file is not None:
                     file.write(line)
                 if not options.as_json:
-                    show_outcome(console, outcome, heading=many)
+                    show_outcome(console, outcome, heading=many, diagnose=options.diagnose)
             else:
                 tally["known"] += 1
             if options.as_json:
@@ -103,7 +107,12 @@ def _computation(task: Task, method: Method, options: Inference) -> Callable[[Ro
             title = task.title(row)
             if task.needs_lm and not loaded:
                 loaded.append(options.load())
-            posterior = infer(task.model(row, loaded[0] if loaded else None), method, seed=options.seed)
+            posterior = infer(
+                task.model(row, loaded[0] if loaded else None),
+                method,
+                seed=options.seed,
+                record=options.report is not None,
+            )
             best = posterior.top(options.top) if posterior.samples else []
             values = [{"value": as_json(v), "probability": p, **as_json(task.details(v))} for v, p in best]
         except PPLError as error:

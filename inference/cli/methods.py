@@ -59,17 +59,17 @@ def method_of(spec: str, particles: int | None = None) -> Method:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or key not in allowed or key in values:
             problem = "given twice" if key in values else "no parameter of this method"
-            raise BadInput(f"--method {spec}: {key!r} is {problem}", hint=hint)
+            raise BadInput(f"method {spec!r}: {key!r} is {problem}", hint=hint)
         values[key] = parsed(value)
     if particles is not None:
         if "particles" not in allowed or "particles" in values:
             problem = "given twice" if "particles" in values else f"no parameter of {name}"
-            raise BadInput(f"--particles {particles} with --method {spec}: it is {problem}", hint=hint)
+            raise BadInput(f"particles={particles} with method {spec!r}: it is {problem}", hint=hint)
         values["particles"] = particles
     try:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except TypeError as error:
-        raise BadInput(f"--method {spec}: {error}", hint=hint) from error
+        raise BadInput(f"method {spec!r}: {error}", hint=hint) from error
 
 
 def parsed(text: str) -> Any:

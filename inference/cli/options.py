@@ -83,9 +83,16 @@ class Inference(ModelChoice):
     seed: Annotated[
         int, typer.Option(min=0, help="All randomness follows from it; the same for each row.")
     ] = 0
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Say whether to trust each result, and what to change.")
+    ] = False
     top: Annotated[int, typer.Option(min=1, help="How many values, the most probable first.")] = 5
     as_json: AsJson = False
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append each result to a file, as a line of JSON.")
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page about the run; of several rows, one for each."),
     ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results that --out holds.")] = False

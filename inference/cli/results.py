@@ -60,11 +60,20 @@ class Outcome:
             "log_evidence": None if none else posterior.log_evidence,
             "ess": posterior.ess,
             "no_survivors": self.no_survivors,
+            "diagnosis": self._diagnosis(),
             "method": posterior.method,
             "seed": posterior.seed,
             "cost": asdict(posterior.cost) | {"tokens_per_second": posterior.cost.tokens_per_second},
             "settings": settings,
         }
+
+    def _diagnosis(self) -> dict[str, Any]:
+        diagnosis = self.posterior.diagnose()
+        findings = [
+            {"severity": finding.severity, "what": finding.what, "advice": finding.advice}
+            for finding in diagnosis.findings
+        ]
+        return {"trusted": diagnosis.trusted, "findings": findings}
 
 
 def as_json(value: Any) -> Any:

@@ -37,6 +37,7 @@ def data(posterior: Posterior[Any]) -> dict[str, Any]:
         "samples": len(posterior),
         "cost": str(posterior.cost),
         "noSurvivors": None if posterior.no_survivors is None else _cut(posterior.no_survivors),
+        "diagnosis": _diagnosis(posterior),
         "values": [[_cut(repr(value)), _number(p)] for value, p in values[:_VALUES]],
         "moreValues": max(len(values) - _VALUES, 0),
         "steps": {
@@ -53,12 +54,25 @@ def data(posterior: Posterior[Any]) -> dict[str, Any]:
     }
 
 
+def _diagnosis(posterior: Posterior[Any]) -> dict[str, Any] | None:
+    """Return what speaks against the run; None if nothing does, or nobody survived, which the page says anyway."""
+    diagnosis = posterior.diagnose()
+    if diagnosis.trusted or not posterior.samples:
+        return None
+    findings = [finding for finding in diagnosis.findings if finding.severity != "note"]
+    return {
+        "verdict": diagnosis.verdict,
+        "findings": [[f.severity, _cut(f.what), _cut(f.advice)] for f in findings],
+    }
+
+
 def _record(posterior: Posterior[Any], record: Record) -> dict[str, Any]:
     nodes = np.arange(len(record))
     aligned = (
         record.populations == 1
         and int(record.ticks.max()) == len(posterior.steps)
         and int(record.lanes.max()) < int((record.parents < 0).sum())
+        and _stays(posterior, record)
     )
     return {
         "aligned": aligned,  # whether ticks and places of the moves are those of the steps and their ancestors
@@ -83,6 +97,13 @@ def _record(posterior: Posterior[Any], record: Record) -> dict[str, Any]:
         },
         "rows": _rows(posterior, record, aligned),
     }
+
+
+def _stays(posterior: Posterior[Any], record: Record) -> bool:
+    """Return whether all moves in ticks without ancestors are made in the place of the move before."""
+    still = np.array([False, *(step.ancestors is None for step in posterior.steps)])
+    moves = (record.parents >= 0) & still[record.ticks]
+    return bool((record.lanes[moves] == record.lanes[record.parents[moves]]).all())
 
 
 def _rows(posterior: Posterior[Any], record: Record, aligned: bool) -> dict[str, Any]:

@@ -19,7 +19,8 @@ def summary(posterior: Posterior[Any]) -> str:
     """Return a fragment of HTML without scripts: the most probable values, evidence, ESS and cost."""
     head = f"<p><b>Posterior</b> of {_escaped(posterior.method)}, seed {posterior.seed}</p>"
     if not posterior.samples:
-        return f"<div>{head}<p>no survivors, log evidence -inf<br>{_escaped(posterior.no_survivors or '')}</p></div>"
+        dead = f"no survivors, log evidence {posterior.log_evidence:.4f}"
+        return f"<div>{head}<p>{dead}<br>{_escaped(posterior.no_survivors or '')}</p></div>"
     ranked = posterior.top(len(posterior))
     rows = "".join(
         f'<tr><td style="text-align:right">{p:.4f}</td>'

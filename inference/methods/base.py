@@ -37,6 +37,8 @@ class Result:
         Tokens drawn.
     last_death:
         The most recent death, or another reason, to tell why nobody survived.
+    chains:
+        How many Markov chains the particles are the states of, in this order; None if of none.
     """
 
     particles: Sequence[Particle]
@@ -45,10 +47,16 @@ class Result:
     steps: Sequence[Step]
     drawn: int
     last_death: Death | str | None
+    chains: int | None = None
 
 
 class Method(ABC):
     """An inference algorithm with its parameters: an immutable value, usable for any number of runs."""
+
+    @property
+    def recordable(self) -> bool:
+        """Whether `infer(..., record=True)` can keep its moves: those of populations from the program's start on."""
+        return True
 
     @abstractmethod
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:

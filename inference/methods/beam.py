@@ -18,27 +18,17 @@ References: Lowerre (1976), *The Harpy speech recognition system*; in this form,
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
-import torch
-
-from inference.branching import Branching, Move
+from inference.branching import Move, Pruning, passes
 from inference.diagnostics import Step
-from inference.kernels import Proposal
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.runtime import Runtime
-from inference.scheduler import Todo
-from inference.tallies import rejected
-from inference.text import TextState
-from inference.weights import effective_sample_size, log_masses, log_sum_exp
-from ppl.compiler.normal_form import FiniteForm
-from ppl.fiber import Request
+from inference.weights import effective_sample_size, log_sum_exp
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -89,108 +79,24 @@ class BeamSearch(Method):
         )
 
 
-class _Beam(Branching):
+class _Beam(Pruning):
     """A scheduler that follows the outcomes of the largest mass."""
 
     def __init__(self, model: Model[Any], rng: Rng, runtime: Runtime, width: int) -> None:
         super().__init__(model, rng, runtime)
         self._width = width
-        self._choosing: list[tuple[int, FiniteForm]] = []
 
     def advance(self) -> None:
         """Write the tokens of the `width` largest continuations."""
         streams: list[Iterable[Move]] = [[move] for move in self._stay()]
         for group in self._groups:
-            streams += self._ranked(group.proposal, group.particles.tolist())
-        moves = self._largest(streams)
-        for i in self.live if not moves else ():
-            self._kill(i, rejected(self._text(i)))
-        self._drop(moves)
-        for move in moves:
-            if move.outcome is not None:
-                state = self._text(move.particle)
-                state.site.tally.tokens += 1
-                state.site.tally.kernels[state.kernel] += 1
-        self.write(moves)
+            streams += self.ranked(group.proposal, group.particles.tolist(), self._width)
+        self._follow_tokens(self._kept(streams))
 
-    def _largest(self, streams: Sequence[Iterable[Move]]) -> list[Move]:
+    def _kept(self, streams: Sequence[Iterable[Move]]) -> list[Move]:
         """Return the largest `width` moves of streams in descending order, as far as the checks let them pass."""
         merged = heapq.merge(*streams, key=lambda move: -move.log_weight)
         return list(islice(filter(self._passes, merged), self._width))
 
-    def _ranked(self, proposal: Proposal, particles: list[int]) -> list[Iterator[Move]]:
-        """Return the tokens of each live particle in descending order.
-
-        The largest of all rows are found on the device and come over together. Where only masks decide they are
-        enough; where checks may refuse them, a stream goes on through the rest of its row.
-        """
-        size = min(self._width, proposal.numerators.shape[-1])
-        values, tokens = torch.topk(proposal.numerators, size, dim=-1)
-        totals = log_masses(proposal.numerators)[:, None]
-        tops, first = (values.double() - totals).cpu().numpy(), tokens.cpu().numpy()
-
-        def stream(i: int, row: int) -> Iterator[Move]:
-            base = float(self.log_weights[i])
-            ranked = zip(first[row].tolist(), tops[row].tolist(), strict=True)
-            for token, log_probability in chain(ranked, self._rest(proposal, row, first[row].tolist())):
-                if log_probability == -math.inf:
-                    return
-                yield Move(i, token, log_probability, base + log_probability)
-
-        rows = proposal.rows.tolist()
-        return [stream(i, row) for i, row in zip(particles, rows, strict=True) if self.particles[i].live]
-
-    def _rest(self, proposal: Proposal, row: int, first: list[int]) -> Iterator[tuple[int, float]]:
-        """Yield the tokens after the first ones of a row, in descending order, with their log-probabilities."""
-        logs = proposal.numerators[row].double()
-        values, tokens = torch.sort(logs - log_masses(logs), descending=True, stable=True)
-        for token, log_probability in zip(tokens.tolist(), values.tolist(), strict=True):
-            if token not in first:
-                yield token, log_probability
-
     def _passes(self, move: Move) -> bool:
-        """Return whether the checks of a site let a move pass."""
-        state = self.particles[move.particle].text
-        if move.outcome is None or not isinstance(state, TextState) or state.kernel != "awrs":
-            return True
-        return state.site.verdicts([(state, move.outcome)])[0]
-
-    def _drop(self, moves: Sequence[Move]) -> None:
-        """Tell the recorder who is left out."""
-        kept = sorted({move.particle for move in moves})
-        particles = [self.particles[i] for i in kept]
-        self.runtime.recorder.selected(self.particles, particles, self.log_weights[kept])
-
-    # Finite sites: all runs that are at one choose together, so that a row of them does not multiply the runs.
-
-    def _choose(self, i: int, form: FiniteForm) -> Todo:
-        if max(form.log_masses) == -math.inf:
-            self._add_weight(i, -math.inf, f"no value left of {form}")
-        else:
-            self._choosing.append((i, form))
-        return []
-
-    def _settle(self, todo: Todo) -> None:
-        super()._settle(todo)
-        while self._choosing:
-            forms, self._choosing = dict(self._choosing), []
-            self.runtime.recorder.settled(self.particles, self.log_weights)
-            before = self.log_weights
-            moves = self._largest([self._outcomes(i, forms.get(i)) for i in range(len(self.particles))])
-            self._drop(moves)
-            chosen = self._follow(moves)
-            for j, value, move in chosen:
-                base = float(before[move.particle])
-                self.runtime.recorder.chosen(self.particles, j, forms[move.particle], value, base)
-            super()._settle([(j, self._answer(j, forms[move.particle].values[v])) for j, v, move in chosen])
-
-    def _outcomes(self, i: int, form: FiniteForm | None) -> list[Move]:
-        """Return the moves of a particle in descending order: the values of its finite site, or to stay."""
-        base = float(self.log_weights[i])
-        if form is None:
-            return [] if base == -math.inf else [Move(i, None, 0.0, base)]
-        ranked = sorted(enumerate(form.log_masses), key=lambda value: -value[1])
-        return [Move(i, k, log_mass, base + log_mass) for k, log_mass in ranked if log_mass > -math.inf]
-
-    def _answer(self, i: int, value: Any) -> Request:
-        return self._guard(i, partial(self.particles[i].fiber.answer, value))
+        return passes(self.particles[move.particle].text, move.outcome)

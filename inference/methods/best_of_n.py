@@ -7,8 +7,9 @@ one run, and without ties, the run that is kept is x with probability
     G(r(x))^N - G(r(x)-)^N,
 
 which is not the posterior for any N: for N = 1 it is q, and as N grows it gathers on the runs of the largest rank that
-q can draw, whatever their mass. Its divergence from q is at most log N - (N - 1) / N. Where ω is estimated while the
-run is drawn, as by rejection sampling, the estimate ranks.
+q can draw, whatever their mass. Its divergence from q is at most log N - (N - 1) / N. With a least rank τ the best is
+kept if its rank is at least τ; else, with probability G(τ-)^N, the method abstains. Where ω is estimated while the run
+is drawn, as by rejection sampling, the estimate ranks.
 
 References: Stiennon et al. (2020), *Learning to summarize from human feedback*; Cobbe et al. (2021), *Training
 verifiers to solve math word problems*; for the bound Beirami et al. (2024), *Theoretical guarantees on the best-of-n
@@ -22,6 +23,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.importance import Importance
@@ -46,15 +49,23 @@ class BestOfN(Method):
         N, at least 1.
     by:
         A function of the value, whose largest result is kept: a reward, a verifier's score. None: the weight.
+    least:
+        The rank below which the method abstains: if no run reaches it, the posterior has no samples, and says why.
+        None: it never abstains.
     """
 
     particles: int = 16
     by: Callable[[Any], float] | None = None
+    least: float | None = None
 
     def __post_init__(self) -> None:
         require_positive("particles", self.particles)
         if self.by is not None and not callable(self.by):
             raise InvalidArgument(f"by={self.by!r}", hint="a function of the program's value, or None")
+        if self.least is not None and (not isinstance(self.least, int | float) or math.isnan(self.least)):
+            raise InvalidArgument(
+                f"least={self.least!r}", hint="the least rank of an answer, a number, or None"
+            )
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run all to their ends, and keep one."""
@@ -63,7 +74,11 @@ class BestOfN(Method):
             self._rank(particle, log_weight)
             for particle, log_weight in zip(result.particles, result.log_weights.tolist(), strict=True)
         ]
+        runtime.judged += 0 if self.by is None else sum(has_weight for has_weight, _ in ranks)
         best = max(range(self.particles), key=ranks.__getitem__)
+        if self.least is not None and ranks[best][0] and ranks[best][1] < self.least:
+            reason = f"abstained: the best of {self.particles} ranks {ranks[best][1]:.6g}, below least={self.least:.6g}"
+            return replace(result, particles=[], log_weights=np.zeros(0), last_death=reason)
         return replace(result, particles=[result.particles[best]], log_weights=result.log_weights[[best]])
 
     def _rank(self, particle: Particle, log_weight: float) -> tuple[bool, float]:

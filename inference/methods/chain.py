@@ -26,9 +26,8 @@ from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.smc import SMC
 from inference.particle import Death, Particle
-from inference.path_storage import PathStorage, Run
+from inference.path_storage import Run, RunStorage
 from inference.progress import Progress
-from inference.recording import Recorder
 from inference.runtime import Runtime
 from inference.weights import Floats, effective_sample_size, log_mean_exp
 from ppl.errors import InvalidArgument
@@ -104,7 +103,8 @@ class Chain(Method):
                 break
             state = self.sweep(state.runs, model, rng, runtime)
         particles = [particle for chain in zip(*kept, strict=True) for particle in chain]
-        return Result(particles, np.zeros(len(particles)), log_evidence, steps, drawn, last_death)
+        chains = len(kept[0]) if kept else 1
+        return Result(particles, np.zeros(len(particles)), log_evidence, steps, drawn, last_death, chains)
 
     def _require_sweeps(self) -> None:
         require_positive("sweeps", self.sweeps)
@@ -116,24 +116,10 @@ class Chain(Method):
             )
 
 
-def stored_start(
-    smc: SMC, model: Model[Any], rng: Rng, runtime: Runtime, chains: int = 1, *, entropies: bool = False
-) -> Sweep:
-    """Return runs with their draws, from a population of SMC, each chosen by its weight.
-
-    Raises
-    ------
-    InvalidArgument
-        If moves are recorded: a record is of populations that begin at the program's start.
-    """
-    if type(runtime.recorder) is not Recorder:
-        raise InvalidArgument(
-            "record=True of a Markov chain whose runs begin in the middle of others",
-            hint="leave it out; SMC and ParticleIndependentMH can be recorded",
-        )
-    population = PathStorage(model, smc.particles, rng, runtime, entropies=entropies)
+def stored_start(smc: SMC, population: RunStorage, chains: int = 1) -> Sweep:
+    """Return runs with what is stored of them, from a population of SMC, each chosen by its weight."""
     result = smc.advance(population, Progress())
-    chosen = choose(result.log_weights, chains, rng)
+    chosen = choose(result.log_weights, chains, population.rng)
     return Sweep(
         tuple(population.run(k) for k in chosen),
         smc.particles,

@@ -16,11 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from inference.conditional import CONDITIONAL_SCHEMES, Conditional, ConditionalScheme, conditional_resample
 from inference.methods.base import require_positive
 from inference.methods.chain import Chain, Sweep, choose, stored_start
 from inference.methods.smc import SMC
-from inference.path_storage import Run
+from inference.path_storage import PathStorage, Run
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.weights import effective_sample_size
@@ -69,9 +71,16 @@ class ParticleGibbs(Chain):
             )
         self._smc(self.particles)
 
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: its runs begin in the middle of others."""
+        return False
+
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first run from SMC."""
-        return stored_start(self._smc(self.start_particles or self.particles), model, rng, runtime)
+        size = self.start_particles or self.particles
+        return stored_start(self._smc(size), PathStorage(model, size, rng, runtime))
 
     def sweep(self, runs: tuple[Run, ...], model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw a population around the run, and choose one of its runs."""

@@ -14,12 +14,14 @@ Mansinghka (2023), *Sequential Monte Carlo steering of large language models usi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from inference.diagnostics import Step
+from inference.learned_twist import LearnedTwist, Twisted, learn
 from inference.methods.base import Method, Result, require_positive
 from inference.progress import Progress
 from inference.resampling import SCHEMES, Resampler, Scheme, resample
@@ -47,12 +49,17 @@ class SMC(Method):
         For powers, products and guidance: the exponents move from the first expert by itself to those of the target
         over so many tokens (`inference.bridging`). It evens the weights where the target is far from its experts, and
         changes neither the target nor the evidence. None: the exponents are those of the target from the start.
+    twist:
+        What adaptive attempts have learned of where runs fail (`inference.learned_twist`): particles are drawn and
+        weighed by it, which changes neither the target nor the evidence. Of `learn_twist(model)`, for runs on the same
+        model; or an integer, so many attempts are made first, in each run. None: no twist.
     """
 
     particles: int = 16
     ess_threshold: float = 0.5
     resampling: Scheme = "systematic"
     bridge: int | None = None
+    twist: LearnedTwist | int | None = None
 
     def __post_init__(self) -> None:
         require_positive("particles", self.particles)
@@ -62,20 +69,45 @@ class SMC(Method):
             )
         if self.bridge is not None:
             require_positive("bridge", self.bridge)
+        if self.twist is not None and not isinstance(self.twist, LearnedTwist):
+            require_positive("twist", self.twist)
+        if self.twist is not None and self.bridge is not None:
+            raise InvalidArgument("bridge and twist together", hint="leave one of them out")
         if self.resampling not in SCHEMES:
             raise InvalidArgument(f"resampling={self.resampling!r}", hint=f"one of {', '.join(SCHEMES)}")
 
     def __repr__(self) -> str:
         bridge = "" if self.bridge is None else f", bridge={self.bridge}"
+        twist = "" if self.twist is None else f", twist={self.twist!r}"
         return (
             f"SMC(particles={self.particles}, ess_threshold={self.ess_threshold}, "
-            f"resampling={self.resampling!r}{bridge})"
+            f"resampling={self.resampling!r}{bridge}{twist})"
         )
 
+    @property
+    @override
+    def recordable(self) -> bool:
+        """Whether there is no twist, with which a record would show other weights."""
+        return self.twist is None
+
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
-        """Run the population to its end."""
+        """Run the population to its end.
+
+        Raises
+        ------
+        InvalidArgument
+            If the twist was learned from another model; if weights are random given the choices of a run, so that
+            nothing can be learned of them.
+        """
         runtime.bridge = self.bridge
-        return self.advance(Scheduler(model, self.particles, rng, runtime), progress)
+        if self.twist is None:
+            return self.advance(Scheduler(model, self.particles, rng, runtime), progress)
+        if isinstance(self.twist, LearnedTwist):
+            self.twist.require(model)
+            return self.advance(Twisted(model, self.particles, rng, runtime, self.twist), progress)
+        twist = learn(model, self.twist, min(self.twist, 8), rng, runtime)
+        result = self.advance(Twisted(model, self.particles, rng, runtime, twist), progress)
+        return replace(result, drawn=result.drawn + twist.drawn)
 
     def advance(self, scheduler: Scheduler, progress: Progress, resampler: Resampler = resample) -> Result:
         """Run a population of N to its end, of whatever kind; `resampler` draws the ancestors."""

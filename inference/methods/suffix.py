@@ -31,6 +31,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from inference.methods.base import require_positive
 from inference.methods.chain import Chain, Sweep, accepted, stored_start
@@ -76,10 +77,17 @@ class SuffixMCMC(Chain):
         if self.cut not in get_args(CutRule):
             raise InvalidArgument(f"cut={self.cut!r}", hint=f"one of {', '.join(get_args(CutRule))}")
 
+    @property
+    @override
+    def recordable(self) -> bool:
+        """False: its runs begin in the middle of others."""
+        return False
+
     def start(self, model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Draw the first runs from SMC."""
-        smc, entropies = SMC(self.start_particles), self.cut == "entropy"
-        return stored_start(smc, model, rng, runtime, self.chains, entropies=entropies)
+        entropies = self.cut == "entropy"
+        population = PathStorage(model, self.start_particles, rng, runtime, entropies=entropies)
+        return stored_start(SMC(self.start_particles), population, self.chains)
 
     def sweep(self, runs: tuple[Run, ...], model: Model[Any], rng: Rng, runtime: Runtime) -> Sweep:
         """Propose another suffix to each chain that has something to draw."""

@@ -22,11 +22,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from inference.batching import TaskSessions
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.beam import BeamSearch
+from inference.methods.best_first import BestFirst
 from inference.methods.best_of_n import BestOfN
 from inference.methods.enumerate import Enumerate
 from inference.methods.particle_independent import ParticleIndependentMH
@@ -48,8 +50,8 @@ class Until(Method):
     Parameters
     ----------
     method:
-        What is repeated. Its estimates of the evidence must be those of independent runs: not `Enumerate` and
-        `BeamSearch`, which come to the same each time, nor `BestOfN`, whose target is not the program's, nor
+        What is repeated. Its estimates of the evidence must be those of independent runs: not `Enumerate`, `BeamSearch`
+        and `BestFirst`, which come to the same each time, nor `BestOfN`, whose target is not the program's, nor
         `ParticleIndependentMH`, whose evidence is an average over populations that its samples are not weighed by.
     runs:
         At most so many runs.
@@ -71,7 +73,7 @@ class Until(Method):
     def __post_init__(self) -> None:
         if not isinstance(self.method, Method):
             raise InvalidArgument(f"Until got {self.method!r}", hint="a method: Until(SMC(16), runs=10)")
-        if isinstance(self.method, Enumerate | BeamSearch):
+        if isinstance(self.method, Enumerate | BeamSearch | BestFirst):
             raise InvalidArgument(
                 f"Until({self.method!r}): each run would be the same", hint="run it once, or wider"
             )
@@ -95,6 +97,12 @@ class Until(Method):
                 raise InvalidArgument(f"{name}={limit!r}", hint="a number above 0, or None")
         if self.runs is self.tokens is self.seconds is None:
             raise InvalidArgument(f"{self!r} may never end", hint="give runs, tokens or seconds as a limit")
+
+    @property
+    @override
+    def recordable(self) -> bool:
+        """As of the method."""
+        return self.method.recordable
 
     def run(self, model: Model[Any], rng: Rng, runtime: Runtime, progress: Progress) -> Result:
         """Run until a limit is reached, and pool."""

@@ -1,11 +1,15 @@
 """Bytewise: a text of a constraint without a language model, a byte at a time.
 
-The prior of `kinds` takes the model's place. A byte that is forced takes no choice. A text that reaches `max_length`
-is completed by a search for a short completion (`completion`), without further choices.
+The prior of `kinds` takes the model's place. What is forced takes no choice. In its second half a text hurries to its
+end, and one that reaches `max_length` or a dead end is finished without further choices: on a short way that a search
+finds (`completion`), if need be after going back by 1, 2, 4, ... options, to the beginning at last. So only where no
+text is found at all is an example rejected.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 
 from hypothesis import reject
@@ -17,8 +21,8 @@ from grammars.errors import ContradictionError
 from grammars.utf8 import Utf8Matcher
 from grammars.vocabulary import Vocabulary, unpack
 from inference.strategies.choices import draw_unit, first_above
-from inference.strategies.completion import shortest_completion
-from inference.strategies.kinds import END, options_of
+from inference.strategies.completion import TRIALS, shortest_completion
+from inference.strategies.kinds import END, kinds_of, weighted
 
 _VOCABULARY = Vocabulary.of_bytes()
 _TABLES = 4096
@@ -44,7 +48,7 @@ class BytewiseTexts:
         self._constraint = constraint
         self._max_length = max_length
         self._start = AndMatcher((Utf8Matcher(_VOCABULARY), constraint.matcher(_VOCABULARY)))
-        self._tables: dict[tuple[bytes, bool], tuple[list[int], list[float]]] = {}
+        self._tables: dict[object, tuple[list[bytes], list[float]]] = {}
         mask = self._start.mask()
         if not self._may_end(self._start, b"") and mask is not None and not mask.any():
             raise ContradictionError(
@@ -52,41 +56,62 @@ class BytewiseTexts:
             )
 
     def draw(self, draw: DrawFn) -> str:
-        """Return a text; reject the example at a dead end."""
-        matcher, data = self._start.fork(), bytearray()
+        """Return a text; reject the example where none is found."""
+        matcher, data, trail = self._start.fork(), b"", [(b"", self._start)]
         while len(data) < self._max_length:
-            symbol = self._symbol(draw, matcher, bytes(data))
-            if symbol == END:
+            may_end = self._may_end(matcher, data)
+            option = self._option(draw, matcher, may_end, late=2 * len(data) >= self._max_length)
+            if option == END:
                 return data.decode()
-            data.append(symbol)
-        rest = shortest_completion(matcher, bytes(data), self._constraint.accepts)
-        return reject() if rest is None else (bytes(data) + rest).decode()
+            if option is None:
+                break
+            data += option
+            trail.append((data, matcher.fork()))
+        return self._finished(trail).decode()
 
-    def _symbol(self, draw: DrawFn, matcher: Matcher, data: bytes) -> int:
-        """Draw the next byte, which the matcher then has read, or the end.
+    def _option(self, draw: DrawFn, matcher: Matcher, may_end: bool, *, late: bool) -> bytes | None:
+        """Draw what comes next, which the matcher then has read, or the end; None at a dead end.
 
         What a check refuses is left out, and the same choice asked again.
         """
-        symbols, weights = self._table(matcher, data)
-        unit = draw_unit(draw) if len(symbols) > 1 else 0.0
-        while symbols:
+        options, weights = self._table(matcher, may_end, late)
+        unit = draw_unit(draw) if len(options) > 1 else 0.0
+        while options:
             at = first_above(list(accumulate(weights)), unit)
-            if symbols[at] == END or matcher.advance(symbols[at]):
-                return symbols[at]
-            symbols, weights = symbols[:at] + symbols[at + 1 :], weights[:at] + weights[at + 1 :]
-        return reject()
+            if options[at] == END or matcher.consume(options[at]):
+                return options[at]
+            options, weights = options[:at] + options[at + 1 :], weights[:at] + weights[at + 1 :]
+        return None
 
-    def _table(self, matcher: Matcher, data: bytes) -> tuple[list[int], list[float]]:
+    def _table(self, matcher: Matcher, may_end: bool, late: bool) -> tuple[list[bytes], list[float]]:
         """Return what may come next, the simplest first, and its weights."""
-        packed = matcher.mask()
+        packed, hints = matcher.mask(), matcher.hints()
         mask = _VOCABULARY.text_mask if packed is None else packed
-        key = (mask.tobytes(), self._may_end(matcher, data))
+        key = (mask.tobytes(), hints, may_end, late)
         if key not in self._tables:
             if len(self._tables) >= _TABLES:
                 self._tables.clear()
-            allowed = unpack(mask, _VOCABULARY.size).nonzero()[0].tolist()
-            self._tables[key] = options_of([*allowed, END] if key[1] else allowed)
+            allowed = [bytes([byte]) for byte in unpack(mask, _VOCABULARY.size)[:256].nonzero()[0].tolist()]
+            self._tables[key] = weighted(kinds_of([*allowed, END] if may_end else allowed, hints, late=late))
         return self._tables[key]
+
+    def _finished(self, trail: Sequence[tuple[bytes, Matcher]]) -> bytes:
+        """Return a complete text for one that was left off after the last of these prefixes."""
+        back = 1
+        while back < len(trail):
+            data, matcher = trail[-back]
+            trials = (
+                TRIALS // (1 if back == 1 else 4) // (1 if matcher.mask_is_exact else 8)
+            )  # checks are dear
+            rest = shortest_completion(matcher, data, self._constraint.accepts, trials=trials)
+            if rest is not None:
+                return data + rest
+            back *= 2
+        return reject() if self._shortest is None else self._shortest
+
+    @cached_property
+    def _shortest(self) -> bytes | None:
+        return shortest_completion(self._start, b"", self._constraint.accepts)
 
     def _may_end(self, matcher: Matcher, data: bytes) -> bool:
         return matcher.is_accepting() and self._constraint.accepts(data)

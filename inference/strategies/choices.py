@@ -34,6 +34,8 @@ from ppl.rng import Edges, Rng
 from ppl.successive import Draw, SuccessiveDraws
 
 GRAIN = 1 << 24
+_FREE = 4
+"""A string is written where at least this part, 1 in so many, of the tokens may come."""
 _HURRY = 12.0
 """Nats by which closing tokens are favoured where a text is about to reach its limit."""
 
@@ -92,7 +94,7 @@ class _Order:
     def __init__(self, logits: Tensor, state: TextState | None) -> None:
         values = logits.double().cpu()
         if state is not None:
-            values = values + _hurry(state)
+            values = values + _hurry(state, int(torch.isfinite(values).sum()))
         finite = torch.isfinite(values).nonzero()[:, 0]
         order = finite[torch.sort(values[finite], descending=True, stable=True).indices]
         if state is not None:
@@ -127,19 +129,23 @@ class _SuccessiveChoices(SuccessiveDraws):
         return [self._orders[i].take(self._units[i]) for i in members]
 
 
-def _hurry(state: TextState) -> Tensor | float:
+def _hurry(state: TextState, possible: int) -> Tensor | float:
     """Return what is added to the (V,) logits: in the second half of a constrained text, more and more to what closes.
 
-    The end is forced at `max_tokens`; a text that is not complete there would be rejected.
+    The end is forced at `max_tokens`; a text that is not complete there would be rejected. Where many tokens are
+    `possible`, a string is written, and brackets close nothing.
     """
     length, limit = state.contexts[0].length, state.plan.text.max_tokens
     late = max(0.0, 2.0 * length / limit - 1.0)
-    return 0.0 if state.matcher is None or not late else _HURRY * late * _closing(state.vocabulary, None)
+    if state.matcher is None or not late:
+        return 0.0
+    return _HURRY * late * _closing(state.vocabulary, possible > state.vocabulary.size // _FREE)
 
 
-@per_vocabulary(limit=1)
-def _closing(vocabulary: Vocabulary, _: None) -> Tensor:
-    """Return (V,) 1 for the end and the tokens that end with what closes strings, arrays, objects, groups; else 0."""
-    closes = [(data or b"").endswith((b'"', b"]", b"}", b")")) for data in vocabulary.tokens]
+@per_vocabulary(limit=2)
+def _closing(vocabulary: Vocabulary, in_string: bool) -> Tensor:
+    """Return (V,) 1 for the end and tokens that end with what closes strings or else brackets, too; otherwise 0."""
+    signs = (b'"',) if in_string else (b'"', b"]", b"}", b")")
+    closes = [(data or b"").endswith(signs) for data in vocabulary.tokens]
     closes[vocabulary.end] = True
     return torch.tensor(closes, dtype=torch.float64)

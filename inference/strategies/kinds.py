@@ -1,7 +1,8 @@
-"""Kinds: a fixed prior over the bytes that may come next, which takes the place of a language model.
+"""Kinds: a fixed prior over what may come next, which takes the place of a language model.
 
 What may come falls into kinds, each with a weight that its allowed members share equally. Uniform over bytes would be
 no good: in a JSON string 1 byte in 190 closes it. Over kinds it is 1 in 8, and nested arrays and objects die out.
+Hints of the matcher, such as the names that an object lists, are a kind of their own, with as much weight as all else.
 """
 
 from __future__ import annotations
@@ -9,47 +10,76 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-END = 256
-"""The end of a text, beside the bytes 0 to 255."""
+END = b""
+"""The end of a text, beside the bytes and the hints that may come."""
 _FREE = 64
-"""Where more bytes than these are allowed, text is written, and brackets close nothing."""
+"""Where more bytes than these are allowed, and there is no hint, text is written, and brackets close nothing."""
+_HURRY = 64.0
+"""How many times as much what closes weighs in the second half of a text."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Symbols that are alike: the weight that the allowed ones share, and the symbols, the simplest first."""
+    """Options that are alike: the weight that the allowed ones share, and the options, the simplest first."""
 
     weight: float
-    symbols: tuple[int, ...]
+    options: tuple[bytes, ...]
 
 
-_ENDS = (Kind(2.0, (END,)), Kind(2.0, tuple(b'"')))
+def _kind(weight: float, symbols: Iterable[int]) -> Kind:
+    return Kind(weight, tuple(bytes([symbol]) for symbol in symbols))
+
+
+_END, _QUOTE = Kind(2.0, (END,)), _kind(2.0, b'"')
+_OPENING, _CLOSING = _kind(1.0, b"([{<"), _kind(2.0, b")]}>")
 _WORDS = (
-    Kind(3.0, tuple(b"0123456789")),
-    Kind(3.0, tuple(b"abcdefghijklmnopqrstuvwxyz")),
-    Kind(1.5, tuple(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")),
-    Kind(1.0, tuple(b" ")),
+    _kind(3.0, b"0123456789"),
+    _kind(3.0, b"abcdefghijklmnopqrstuvwxyz"),
+    _kind(1.5, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    _kind(1.0, b" "),
 )
-_OPENING, _CLOSING = Kind(1.0, tuple(b"([{<")), Kind(2.0, tuple(b")]}>"))
-_NAMED = {symbol for kind in (*_ENDS, *_WORDS, _OPENING, _CLOSING) for symbol in kind.symbols}
+_NAMED = {option for kind in (_QUOTE, *_WORDS, _OPENING, _CLOSING) for option in kind.options}
 _OTHERS = (
-    Kind(1.5, tuple(symbol for symbol in range(0x20, 0x7F) if symbol not in _NAMED)),
-    Kind(0.25, tuple(b"\n\t\r")),
-    Kind(0.5, tuple(range(0x80, 0x100))),
-    Kind(0.1, (*(symbol for symbol in range(0x20) if symbol not in b"\n\t\r"), 0x7F)),
+    _kind(1.5, (symbol for symbol in range(0x20, 0x7F) if bytes([symbol]) not in _NAMED)),
+    _kind(0.25, b"\n\t\r"),
+    _kind(0.5, range(0x80, 0x100)),
+    _kind(0.1, (*(symbol for symbol in range(0x20) if symbol not in b"\n\t\r"), 0x7F)),
 )
-_IN_STRUCTURE = (*_ENDS, _CLOSING, *_WORDS, _OPENING, *_OTHERS)
-_IN_TEXT = (*_ENDS, *_WORDS, _OPENING, _CLOSING, *_OTHERS)
-"""The simplest kind first. The end, a quote and, in structure, brackets that close come before all else."""
 
 
-def options_of(allowed: Iterable[int]) -> tuple[list[int], list[float]]:
-    """Return the allowed symbols, the simplest first, and the weight of each."""
+def kinds_of(allowed: Iterable[bytes], hints: tuple[bytes, ...] = (), *, late: bool = False) -> list[Kind]:
+    """Return the kinds of what may come next, the simplest first: the end, then what closes.
+
+    Parameters
+    ----------
+    allowed:
+        `END` and single bytes.
+    hints:
+        Of the matcher.
+    late:
+        Whether the text should come to its end.
+    """
     possible = set(allowed)
-    symbols: list[int] = []
-    weights: list[float] = []
-    for kind in _IN_TEXT if len(possible) > _FREE else _IN_STRUCTURE:
-        members = [symbol for symbol in kind.symbols if symbol in possible]
-        symbols += members
-        weights += [kind.weight / max(len(members), 1)] * len(members)
-    return symbols, weights
+    closing = (_END, _QUOTE) if len(possible) > _FREE and not hints else (_END, _CLOSING)
+    others = [kind for kind in (_QUOTE, *_WORDS, _OPENING, _CLOSING, *_OTHERS) if kind not in closing]
+    first, rest = ([_among(kind, possible) for kind in kinds] for kinds in (closing, others))
+    hinted = Kind(sum(kind.weight for kind in (*first, *rest) if kind.options) or 1.0, hints)
+    hurry = _HURRY if late else 1.0
+    kinds = [*(Kind(hurry * kind.weight, kind.options) for kind in first), hinted, *rest]
+    return [kind for kind in kinds if kind.options]
+
+
+def _among(kind: Kind, possible: set[bytes]) -> Kind:
+    return Kind(kind.weight, tuple(option for option in kind.options if option in possible))
+
+
+def weighted(kinds: Iterable[Kind]) -> tuple[list[bytes], list[float]]:
+    """Return all options, the simplest first, and the weight of each."""
+    pairs = [(option, kind.weight / len(kind.options)) for kind in kinds for option in kind.options]
+    return [option for option, _ in pairs], [weight for _, weight in pairs]
+
+
+def varied(kinds: Iterable[Kind]) -> list[bytes]:
+    """Return all options, different ones early: the simplest of each kind first."""
+    kinds = list(kinds)
+    return [kind.options[0] for kind in kinds] + [option for kind in kinds for option in kind.options[1:]]

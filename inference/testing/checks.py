@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
 
 from grammars.errors import PPLError
+from inference.drawing import draw
 from inference.engines.base import NextTokens
 from inference.estimators import AWRS
 from inference.experts import next_laws
@@ -100,6 +102,22 @@ def check_resampling(scheme: Scheme, weights: Floats, *, tolerance: float = TOLE
     compare(expectation(offspring), expected, f"{scheme} resampling of {weights.tolist()}", tolerance)
 
 
+def check_drawing(weights: Floats, n: int, *, tolerance: float = TOLERANCE) -> None:
+    """Check that each of n choices (`inference.drawing`) has the law of the weights, with no copies but by weight."""
+    weights = normalise(np.log(weights))
+
+    def choices(rng: Rng) -> dict[tuple[int, int], float]:
+        chosen = draw(weights, n, rng)
+        for i, w in enumerate(weights):
+            assert abs(chosen.count(i) - n * w) < 1.0 + TOLERANCE, (
+                f"{chosen.count(i)} of {n} for a weight of {w}"
+            )
+        return dict.fromkeys(enumerate(chosen), 1.0)
+
+    expected = {(place, i): w for place in range(n) for i, w in enumerate(weights.tolist())}
+    compare(expectation(choices), expected, f"{n} choices by weights {weights.tolist()}", tolerance)
+
+
 def check_together(
     models: Sequence[Model[Any]],
     method: Method,
@@ -171,7 +189,10 @@ def compare(actual: Mapping[Any, float], expected: Mapping[Any, float], what: st
 
 
 def _run(model: Model[Any], method: Method, awrs: AWRS | None, rng: Rng) -> Result:
-    with Runtime(awrs) as runtime:
+    clock = count(
+        0.0, 1e9
+    ).__next__  # no mask takes long beside it: paths depend on choices, not on the machine
+    with Runtime(awrs, clock=clock) as runtime:
         return method.run(model, rng, runtime, Progress())
 
 

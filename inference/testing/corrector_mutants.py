@@ -129,11 +129,13 @@ def potential_of_the_stop() -> Iterator[None]:
 def weights_lost_by_the_finished() -> Iterator[None]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+    def select(
+        self: Scheduler, ancestors: np.ndarray[Any, np.dtype[np.int64]], log_weights: Floats | None = None
+    ) -> None:
         finished = [i for i, particle in enumerate(self.particles) if particle.finished]
         kept = ancestors.copy()
         kept[finished] = finished
-        original(self, kept)
+        original(self, kept, log_weights)
 
     with patch.object(Scheduler, "select", select):
         yield

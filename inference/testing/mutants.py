@@ -31,7 +31,15 @@ from inference.testing import (
     batching_mutants,
     chain_mutants,
     corrector_mutants,
+    genealogy_mutants,
+    nesting_mutants,
+    rejuvenation_mutants,
+    scaling_mutants,
     search_mutants,
+    single_site_mutants,
+    steering_mutants,
+    twist_mutants,
+    warping_mutants,
 )
 from inference.testing.mutant import MUTANTS, Mutant, mutant
 from inference.text import TextState
@@ -48,7 +56,15 @@ __all__ = [
     "batching_mutants",
     "chain_mutants",
     "corrector_mutants",
+    "genealogy_mutants",
+    "nesting_mutants",
+    "rejuvenation_mutants",
+    "scaling_mutants",
     "search_mutants",
+    "single_site_mutants",
+    "steering_mutants",
+    "twist_mutants",
+    "warping_mutants",
 ]
 
 
@@ -167,9 +183,9 @@ def trace_lost() -> Iterator[None]:
 def _select(change: Callable[[Scheduler, Floats, Ancestors], None]) -> AbstractContextManager[Any]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: Ancestors) -> None:
+    def select(self: Scheduler, ancestors: Ancestors, log_weights: Floats | None = None) -> None:
         before = self.log_weights.copy()
-        original(self, ancestors)
+        original(self, ancestors, log_weights)
         change(self, before, ancestors)
 
     return patch.object(Scheduler, "select", select)
@@ -197,12 +213,12 @@ def evidence_forgotten() -> Iterator[None]:
 def finished_left_out() -> Iterator[None]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: Ancestors) -> None:
+    def select(self: Scheduler, ancestors: Ancestors, log_weights: Floats | None = None) -> None:
         kept = [
             i if p.finished else int(a)
             for i, (p, a) in enumerate(zip(self.particles, ancestors, strict=True))
         ]
-        original(self, np.array(kept))
+        original(self, np.array(kept), log_weights)
 
     with patch.object(Scheduler, "select", select):
         yield
@@ -212,9 +228,9 @@ def finished_left_out() -> Iterator[None]:
 def stale_proposals() -> Iterator[None]:
     original = Scheduler.select
 
-    def select(self: Scheduler, ancestors: Ancestors) -> None:
+    def select(self: Scheduler, ancestors: Ancestors, log_weights: Floats | None = None) -> None:
         groups, self._groups = self._groups, []
-        original(self, ancestors)
+        original(self, ancestors, log_weights)
         self._groups = groups
 
     with patch.object(Scheduler, "select", select):

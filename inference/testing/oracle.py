@@ -16,8 +16,11 @@ from typing import Any
 
 from inference.engines.errors import NotSpellable
 from inference.engines.table import TableLM
+from inference.engines.warped import WarpedLM
 from inference.testing.paths import first_infill, path_masses
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
+from ppl.lm import LM
+from ppl.nested import Nested
 from ppl.potentials import FunctionPotential, Potential, ScorePotential
 from ppl.program import Model
 from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
@@ -51,14 +54,13 @@ def target_measure(target: Target[Any]) -> Measure:
 def token_sequences(target: Text) -> list[tuple[bytes, tuple[int, ...], float]]:
     """Return every sequence of the text distribution: its text, its ids without an end, its probability."""
     lm = target.lm
-    assert isinstance(lm, TableLM)
     stops = [stop.encode() for stop in target.stop]
     done: list[tuple[bytes, tuple[int, ...], float]] = []
     open_: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
     while open_:
         ids, mass = open_.pop()
-        for token, logprob in enumerate(lm.logprobs(target.prompt, ids).tolist()):
-            p = mass * math.exp(logprob)
+        for token, probability in enumerate(_law(lm, target.prompt, ids)):
+            p = mass * probability
             if token == lm.vocabulary.end:
                 done.append((lm.vocabulary.decode(ids), ids, p))
                 continue
@@ -70,6 +72,23 @@ def token_sequences(target: Text) -> list[tuple[bytes, tuple[int, ...], float]]:
     return done
 
 
+def _law(lm: LM, prompt: tuple[int, ...], ids: tuple[int, ...]) -> list[float]:
+    """Return the probabilities of the next token, of a table or of one that is warped."""
+    if isinstance(lm, TableLM):
+        return [math.exp(logprob) for logprob in lm.logprobs(prompt, ids).tolist()]
+    assert isinstance(lm, WarpedLM)
+    if lm.length is not None and len(ids) >= lm.length:
+        return [float(token == lm.vocabulary.end) for token in range(lm.vocabulary.size)]
+    powers = [p ** (1.0 / lm.temperature) for p in _law(lm.base, prompt, ids)]
+    masses = [p / sum(powers) for p in powers]
+    kept, nucleus = 0.0, set[int]()
+    for token in sorted(range(len(masses)), key=lambda token: (-masses[token], token)):
+        if kept < lm.top_p:
+            nucleus.add(token)
+            kept += masses[token]
+    return [p / kept if token in nucleus else 0.0 for token, p in enumerate(masses)]
+
+
 def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
     """Return the mass of each sequence of tokens with its text, or of each finite value; 0 included.
 
@@ -78,6 +97,10 @@ def _masses(target: Target[Any]) -> dict[tuple[Any, Any], float]:
     if isinstance(target, Constrained):
         inner = _masses(target.target)
         return {key: m if target.constraint.matches(key[0]) else 0.0 for key, m in inner.items()}
+    if isinstance(target, Nested):
+        found = measure(target.model)
+        total_mass = math.fsum(found.values()) if target.normalised else 1.0
+        return {(value, None): m / total_mass for value, m in found.items()}
     if isinstance(target, Twisted):
         inner = _masses(target.target)
         return {key: m * math.exp(_potential(target.potential, key[0])) for key, m in inner.items()}
@@ -115,7 +138,6 @@ def _potential(potential: Potential, text: str) -> float:
 def _log_score(target: Target[Any], text: str) -> float:
     """Return the log-probability of the canonical tokens of a text and its end, under a text without stop strings."""
     assert isinstance(target, Text)
-    assert isinstance(target.lm, TableLM)
     try:
         ids = target.lm.encode(text)
     except NotSpellable:
@@ -123,14 +145,14 @@ def _log_score(target: Target[Any], text: str) -> float:
     if len(ids) > target.max_tokens:
         return -math.inf
     ended = (*ids, target.lm.vocabulary.end)
-    return sum(float(target.lm.logprobs(target.prompt, ended[:n])[token]) for n, token in enumerate(ended))
+    laws = [_law(target.lm, target.prompt, ended[:n]) for n in range(len(ended))]
+    return sum(math.log(law[v]) if law[v] > 0.0 else -math.inf for law, v in zip(laws, ended, strict=True))
 
 
 def _token_by_token(target: PowerMean) -> dict[tuple[Any, Any], float]:
     """Return the masses of an ensemble, which are products of means of next-token masses."""
     first = _first_text(target)
     lm = first.lm
-    assert isinstance(lm, TableLM)
     masses = {}
     for content, ids, _ in token_sequences(first):
         mass = 1.0
@@ -145,8 +167,7 @@ def _token_by_token(target: PowerMean) -> dict[tuple[Any, Any], float]:
 
 def _next_mass(target: Target[Any], ids: tuple[int, ...], token: int) -> float:
     if isinstance(target, Text):
-        assert isinstance(target.lm, TableLM)
-        return math.exp(target.lm.logprobs(target.prompt, ids).tolist()[token])
+        return _law(target.lm, target.prompt, ids)[token]
     if isinstance(target, Power):
         return _power(_next_mass(target.target, ids, token), target.exponent)
     if isinstance(target, Product):

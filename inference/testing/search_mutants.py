@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from inference.branching import Branching, Move
-from inference.methods import beam, until
+from inference.branching import Branching, Move, Pruning
+from inference.methods import until
 from inference.methods.base import Result
 from inference.testing.mutant import mutant
 from inference.weights import Floats, log_mean_exp
@@ -19,13 +19,13 @@ from ppl.compiler.normal_form import FiniteForm
 
 @mutant("a beam counts the values of a finite site alike")
 def beam_choices_free() -> Iterator[None]:
-    original = beam._Beam._outcomes
+    original = Pruning._choices
 
-    def outcomes(self: Any, i: int, form: FiniteForm | None) -> list[Move]:
+    def choices(self: Any, i: int, form: FiniteForm | None) -> list[Move]:
         moves = original(self, i, form)
         return [replace(move, log_weight=move.log_weight - move.log_probability) for move in moves]
 
-    with patch.object(beam._Beam, "_outcomes", outcomes):
+    with patch.object(Pruning, "_choices", choices):
         yield
 
 

@@ -104,7 +104,7 @@ def _no_double_b(text: str) -> float:
 
 _POTENTIALS = tuple(
     potential(f, at) for f in (_count_a, _no_double_b) for at in ("end", "token", "a", "(?<=a)b")
-)
+) + tuple(potential(f, "b", each=True) for f in (_count_a, _no_double_b))
 
 
 @st.composite

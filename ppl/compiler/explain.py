@@ -14,6 +14,7 @@ from ppl.compiler.normal_form import FiniteForm, InfillForm, normal_form
 from ppl.compiler.plan import InfillPlan, TextPlan, plan_infill, plan_text
 from ppl.errors import DeadEnd, ProgramError
 from ppl.fiber import Draw, Fiber, Finished, Observe, Request
+from ppl.nested import Nested
 from ppl.program import Model
 from ppl.rng import Rng
 
@@ -83,7 +84,7 @@ def _visit(
         return fiber.answer(_draw(request, explanation, rng, measured.get(str(request.address), ())))
     if isinstance(request, Observe):
         form = normal_form(request.target)
-        finite = isinstance(form, FiniteForm)
+        finite = isinstance(form, FiniteForm | Nested)
         density = "its mass" if finite else "density of the canonical tokenization, one forward pass"
         reason = f"weight = {density}"
         site = SiteExplanation(
@@ -115,6 +116,10 @@ def _draw(request: Draw, explanation: Explanation, rng: Rng, measured: Sequence[
         reason = "drawn in proportion to its masses"
         explanation.sites.append(SiteExplanation(address, str(form), "exact", reason, repr(outcome)))
         return outcome
+    if isinstance(form, Nested):
+        reason = "each run of this program computes it by the method; as an example, one run of it in place"
+        explanation.sites.append(SiteExplanation(address, str(form), "nested", reason, ""))
+        return _inside(form, explanation, rng)
     plan = plan_infill(form) if isinstance(form, InfillForm) else plan_text(form)
     explanation.sites.append(
         SiteExplanation(address, str(form), plan.kernel, plan.reason, "", plan.rules, measured)
@@ -122,6 +127,18 @@ def _draw(request: Draw, explanation: Explanation, rng: Rng, measured: Sequence[
     outcome = _example(plan, rng)
     explanation.sites[-1] = replace(explanation.sites[-1], example=repr(outcome))
     return outcome
+
+
+def _inside(form: Nested[Any], explanation: Explanation, rng: Rng) -> Any:
+    """Walk a nested program; return its value."""
+    fiber = form.model.fiber()
+    try:
+        request = fiber.start()
+        while not isinstance(request, Finished):
+            request = _visit(request, fiber, explanation, rng, {})
+        return request.value
+    finally:
+        fiber.close()
 
 
 def _example(plan: TextPlan | InfillPlan, rng: Rng) -> str:

@@ -3,7 +3,7 @@
     Π p_i(x)^{a_i} · 1[x in c] · exp Σ f_j(x)
 
 The rules that lead there keep the measure (`ppl.compiler.rules`). A finite distribution, a power or a product of them
-is a list of masses.
+is a list of masses. A nested program is its own normal form.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ppl.compiler.rules import STRUCTURAL, rewrite
 from ppl.errors import InvalidArgument, UnboundedTarget
 from ppl.lm import LM
 from ppl.mdm import Infill
+from ppl.nested import Nested
 from ppl.potentials import FunctionPotential, Potential, score
 from ppl.targets import Categorical, Constrained, Power, PowerMean, Product, Target, Text, Twisted
 
@@ -72,7 +73,7 @@ class InfillForm:
         return show_form(self.pool, self.infills, self.constraint, self.potentials)
 
 
-NormalForm = TextForm | InfillForm | FiniteForm
+NormalForm = TextForm | InfillForm | FiniteForm | Nested[Any]
 
 
 def normal_form(target: Target[Any]) -> NormalForm:
@@ -94,6 +95,13 @@ def normal_form(target: Target[Any]) -> NormalForm:
     constraint = target.constraint if isinstance(target, Constrained) else None
     base = target.target if isinstance(target, Constrained) else target
     kinds = _kinds(base)
+    if Nested in kinds:
+        if isinstance(target, Nested) and not potentials:
+            return target
+        raise InvalidArgument(
+            f"{original}: a nested program is no part of another target",
+            hint="sample its value, then use condition(...) or factor(...)",
+        )
     if kinds == {Categorical}:
         if potentials:
             raise InvalidArgument(
@@ -155,7 +163,7 @@ def _native(base: Target[Any]) -> tuple[Target[Any], tuple[Potential, ...]]:
     """
     pairs = factors(base)
     home = _first_text(base).lm
-    foreign = [(expert, a) for expert, a in pairs if not _same_tokens(home, _first_text(expert).lm)]
+    foreign = [(expert, a) for expert, a in pairs if not same_tokens(home, _first_text(expert).lm)]
     kept = product([pair for pair in pairs if pair not in foreign])
     return kept, tuple(score(expert, at="word").scaled(a) for expert, a in foreign)
 
@@ -172,7 +180,8 @@ def _first_text(target: Target[Any]) -> Text:
     return target
 
 
-def _same_tokens(a: LM, b: LM) -> bool:
+def same_tokens(a: LM, b: LM) -> bool:
+    """Return whether two language models write with the same tokens."""
     left, right = a.vocabulary, b.vocabulary
     return left is right or (left.tokens == right.tokens and left.eos == right.eos)
 
@@ -194,7 +203,7 @@ def _pool(target: Target[Any], texts: list[Any]) -> Pool:
 
 def _require_common(first: Text, other: Text, pool: Pool) -> None:
     """Raise `InvalidArgument` unless two texts are measures over the same sequences of tokens."""
-    if not _same_tokens(first.lm, other.lm):
+    if not same_tokens(first.lm, other.lm):
         raise InvalidArgument(
             f"{first.lm.name!r} and {other.lm.name!r} have different tokens, of which there is no power mean",
             hint="let one write and the other judge: p * q",

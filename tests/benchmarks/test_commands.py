@@ -1,18 +1,22 @@
 """Every benchmark runs, small, through its command line and prints what it promises."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import (
+    adaptive_rejection,
     drafts,
     engines,
     generate,
     json_schema,
     overhead,
+    property_tests,
     rejection,
+    report,
     scaling,
     throughput,
     weights,
@@ -36,6 +40,7 @@ def test_overhead(capsys):
     (run,) = result(capsys)["runs"]
     assert run["ticks"] > 0
     assert run["ratio"] > 0.0
+    assert run["ratio_to_floor"] > 0.0
 
 
 @pytest.mark.model
@@ -85,6 +90,46 @@ def test_weights(capsys):
     results = result(capsys)["results"]
     assert results["llama.cpp, float32"]["mean_kl"] < 1e-6
     assert 1e-4 < results["llama.cpp, q8_0"]["mean_kl"] < 0.02
+
+
+def test_property_tests(capsys, tmp_path):
+    pytest.importorskip("hypothesis_jsonschema")
+    arguments = ["--generators", "hypothesis-jsonschema", "ppl", "--seeds", "2", "--executions", "30"]
+    property_tests.main([*arguments, "--keep", str(tmp_path / "kept.jsonl")])
+    generators = result(capsys)["generators"]
+    assert all(entry["handlers"]["initials"]["found"] == 2 for entry in generators.values())
+    assert all(entry["handlers"]["cents"]["median"] is None for entry in generators.values())
+    property_tests.main([*arguments, "--keep", str(tmp_path / "kept.jsonl")])
+    assert result(capsys)["generators"] == generators
+
+
+@pytest.mark.parametrize(
+    ("handler", "fails_on", "passes"),
+    [
+        ("cents", {"total": "$19.90"}, {"total": "$18.50"}),
+        ("legal_form", {"customer": "Food Truck Supply Co."}, {"customer": "Broadcom Inc."}),
+        ("thousands", {"total": "$1,250.00"}, {"total": "$1250.00"}),
+        ("currency", {"total": "£5"}, {"total": "€5"}),
+        ("next_month", {"due": "2024-01-31"}, {"due": "0000-01-31"}),
+        ("weekend", {"due": "2024-08-31"}, {"due": "2024-08-24"}),
+        ("unquoted", {"customer": "O'Brien"}, {"customer": "Lopez"}),
+        ("initials", {"customer": "a  b"}, {"customer": "a b"}),
+        ("latin", {"customer": "Łukasz"}, {"customer": "José"}),
+    ],
+)
+def test_handlers_have_the_bug_that_they_say(handler, fails_on, passes):
+    assert property_tests.fails(property_tests.HANDLERS[handler], fails_on)
+    assert not property_tests.fails(property_tests.HANDLERS[handler], passes)
+
+
+def test_report(capsys):
+    pytest.importorskip("playwright")
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("no Chromium")
+    report.main(["--particles", "200", "--tokens", "20", "--steps", "5"])
+    figures = result(capsys)
+    assert figures["rows"] == 200
+    assert 0 < figures["rows_with_content"] < 120
 
 
 @pytest.mark.model
@@ -232,3 +277,15 @@ def test_methods(tmp_path, capsys):
     assert "| beam | another law | 2 |" in capsys.readouterr().out
     methods_plot.main([str(out), str(figure)])
     assert figure.stat().st_size > 10_000
+
+
+def test_adaptive_rejection(capsys):
+    sizes = ["--samples", "3", "--attempts", "60", "--learn", "30", "--particles", "2", "--runs", "3"]
+    adaptive_rejection.main(sizes)
+    measured = result(capsys)
+    for run in measured["runs"]:
+        assert run["factor"]["predicted limit"] > 0.0
+        assert run["samples"]["adaptive, batch=1"] == 3
+    (twist,) = measured["twists"]
+    assert twist["learning"] > 0
+    assert twist["twisted"]["tokens"] > 0.0

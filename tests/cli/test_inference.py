@@ -268,3 +268,85 @@ def test_a_real_model(ppl):
     )
     assert ran.code == 0, ran.err
     assert ran.rows[0]["values"][0]["value"]["urgency"] in ("low", "high")
+
+
+# Reports.
+
+
+def test_a_report_is_written_and_changes_no_result(ppl, tmp_path):
+    call = [
+        "regex",
+        "[abc]*",
+        "--prompt",
+        "x",
+        "--max-tokens",
+        "3",
+        "--model",
+        "tests.cli.toys:abc",
+        "--json",
+    ]
+    plain, ran = ppl(*call), ppl(*call, "--report", tmp_path / "run.html")
+    assert (ran.code, ran.rows[0]["values"]) == (0, plain.rows[0]["values"])
+    assert "report in" in ran.err
+    page = (tmp_path / "run.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert '"record":{' in page
+    assert ppl(*call, "--report", tmp_path / "run.html").code == 0, "an older one is replaced"
+
+
+def test_every_command_that_infers_writes_reports(ppl, tmp_path, schema, sqlite_file):
+    (tmp_path / "g.lark").write_text('start: "a" ("b" "a")*\n')
+    spelling = ["--max-tokens", "20", "--model", "tests.cli.toys:spelling"]
+    commands = [
+        ["json", "--schema", schema, "--prompt", "x", *spelling],
+        ["sql", "--db", sqlite_file, "--question", "How many?", *spelling],
+        ["grammar", "--lark", tmp_path / "g.lark", "--prompt", "x", *TABLE],
+        ["run", "tests.cli.toys:words", "--arg", "n=2", "--arg", "start=x", *TABLE],
+        ["run", "tests.cli.toys:never", *TABLE],
+    ]
+    for number, command in enumerate(commands):
+        assert ppl(*command, "--report", tmp_path / f"{number}.html").code in (0, 1)
+        assert (tmp_path / f"{number}.html").exists()
+
+
+def test_several_rows_have_a_report_each(ppl, tmp_path):
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"x": "p"}\n\n{"x": "q"}\n')
+    call = ["regex", "[abc]*", "--prompt", "{x}", "--input", rows, "--model", "tests.cli.toys:abc"]
+    call += ["--max-tokens", "2", "--report", tmp_path / "run.html", "--out", tmp_path / "out.jsonl"]
+    assert ppl(*call).code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.html")) == ["run-1.html", "run-3.html"]
+    (tmp_path / "run-1.html").unlink()
+    assert ppl(*call, "--resume").code == 0
+    assert not (tmp_path / "run-1.html").exists(), "what was there before has no run to report"
+    ran = ppl(
+        "regex", "[abc]*", "--prompt", "-", "--model", "tests.cli.toys:abc", "--max-tokens", "2",
+        "--report", tmp_path / "in.html", stdin="p\n",
+    )  # fmt: skip
+    assert (ran.code, (tmp_path / "in-1.html").exists()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--method", "particle-gibbs"], "Markov chain"),
+        (["--method", "suffix-mcmc"], "Markov chain"),
+        (["--report", "nowhere/run.html"], "there is no folder nowhere"),
+        (["--report", "."], "it is a folder"),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused_before_the_run(ppl, options, said):
+    call = [
+        "regex",
+        "a",
+        "--prompt",
+        "x",
+        "--report",
+        "run.html",
+        *options,
+        "--model",
+        "tests.cli.toys:make_none",
+    ]
+    ran = ppl(*call)
+    assert (ran.code, said in ran.err, "hint" in ran.err) == (2, True, True)
+    assert "make_none" not in ran.err, "no model is loaded"

@@ -21,8 +21,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists()]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
-LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "examples" / "README.md"]
 
 MODEL = "<!-- model -->"
 _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})[ ]*(?P<language>[^\s`]*)[^`]*")

@@ -6,22 +6,33 @@ import re
 import pytest
 
 PRINTS = {
+    "triage": r"kernel(.*\n)+.*Posterior(.*\n)+P\(urgency = high\) = [01]\.\d+",
     "pattern_matching": r"LocallyConstrained.*\n(  0\.\d+  [a-z\d]{5,10}\n)+(.*\n)+SMC.*\n  [01]\.\d+  [a-z\d]{5,10}\n",
     "text_to_sql": r"[01]\.\d+  SELECT .*\n       (\(|no rows)(.*\n)+P\(the answer is Ann and Cy\) = [01]\.\d+",
     "json_schema": r"[01]\.\d+  \{'what': .*\n(.*\n)*P\(city = Lisbon\) = [01]\.\d+",
     "goal_inference": r"LocallyConstrained.*\n(.*\n)+SMC.*\n  [01]\.\d+  \((clear|on)",
+    "property_test": r"without a model: 3 invoices, no failure\nwith SmolLM2: 3 invoices, ",
     "molecules": r"exp\(0 QED\):\n  [01]\.\d+  QED 0\.\d+  \S+\n(.*\n)+.*exp\(5 QED\):\n  [01]\.\d+",
 }
-PARTICLES = {"pattern_matching": 4, "text_to_sql": 4, "json_schema": 2, "goal_inference": 4, "molecules": 8}
+SIZES = {
+    "triage": 2,
+    "pattern_matching": 4,
+    "text_to_sql": 4,
+    "json_schema": 2,
+    "goal_inference": 4,
+    "property_test": 3,
+    "molecules": 8,
+}
 
 
 @pytest.mark.model
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", PRINTS)
 def test_example(name, capsys):
-    pytest.importorskip("rdkit")
+    if name == "molecules":
+        pytest.importorskip("rdkit")
     example = importlib.import_module(f"examples.{name}")
-    example.main(particles=PARTICLES[name])
+    example.main(SIZES[name])
     assert re.search(PRINTS[name], capsys.readouterr().out)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from inference import SuffixMCMC, chain_ess, infer, split_rhat
+from inference import SuffixMCMC, autocorrelation, chain_ess, infer, rank_rhat, split_rhat
 from inference.convergence import _autocovariances
 from inference.testing import flux
 from inference.testing.suite import uneven
@@ -77,3 +77,39 @@ def test_draws_that_say_nothing_are_refused():
     for draws in (np.zeros(7), np.zeros((2, 2, 9)), [math.nan] * 9):
         with pytest.raises(InvalidArgument):
             split_rhat(draws)
+
+
+@pytest.mark.filterwarnings("ignore:.*ArviZ is undergoing:FutureWarning")
+@pytest.mark.parametrize("n", [21, 400])
+def test_the_numbers_are_those_of_arviz(n):
+    """But for the last term of the sum in the effective sample size, where ArviZ has one of Stan's."""
+    arviz = pytest.importorskip("arviz")
+    rng = np.random.default_rng(0)
+    draws = {
+        "smooth": _autoregressive(0.7, 4, n),
+        "counts": rng.poisson(2.0, size=(3, n)).astype(float),  # with ties
+        "scales": rng.normal(size=(4, n)) * np.array([[1.0], [1.0], [1.0], [5.0]]),
+        "heavy": rng.standard_cauchy(size=(4, n)),
+    }
+    for name, x in draws.items():
+        assert split_rhat(x) == pytest.approx(float(arviz.rhat(x, method="split")), rel=1e-9), name
+        assert rank_rhat(x) == pytest.approx(float(arviz.rhat(x, method="rank")), rel=1e-9), name
+        if n == 400:
+            assert chain_ess(x) == pytest.approx(float(arviz.ess(x, method="mean")), rel=0.05), name
+        np.testing.assert_allclose(autocorrelation(x), arviz.autocorr(x), atol=1e-9)
+    assert rank_rhat(draws["scales"]) > 1.1 > split_rhat(draws["scales"])
+
+
+def test_autocorrelations():
+    chain = np.tile([0.0, 1.0], 10)
+    np.testing.assert_allclose(autocorrelation(chain, 3), [1.0, -0.95, 0.9])
+    assert autocorrelation(np.stack([chain, chain]), 5).shape == (2, 5)
+    assert np.isnan(autocorrelation(np.ones(9))).all()
+    for lags in (0, 21, 1.5):
+        with pytest.raises(InvalidArgument):
+            autocorrelation(chain, lags)
+
+
+def test_ranks_of_equal_draws():
+    assert math.isnan(rank_rhat(np.ones((2, 8))))
+    assert rank_rhat(np.repeat([[0.0], [1.0]], 8, axis=1)) == math.inf

@@ -25,8 +25,11 @@ from inference import (
     infer_many,
     program_seed,
 )
-from inference.batching import Task
+from inference.batching import Batcher, Task, TaskSessions
 from inference.engines.table import TableSession
+from inference.infer import posterior_of
+from inference.progress import Progress
+from inference.runtime import Runtime
 from inference.site import Site
 from inference.testing import check_together
 from inference.testing.strategies import programs
@@ -518,3 +521,42 @@ def test_progress_is_shown_if_asked_for(monkeypatch):
     list(infer_many(models, SMC(2), errors="return", progress=True))
     assert shown[0] == ("0 ended  3 in flight", 0)
     assert shown[-1] == ("3 ended  0 in flight", 4 + 8)
+
+
+def test_a_cancelled_run_is_ended_and_changes_nothing_for_the_others():
+    ended = []
+
+    def run(index):
+        def work(task):
+            runtime = Runtime(None, TaskSessions(task), task.clock, drafts=False)
+            try:
+                return posterior_of(text(4), SMC(4), index, runtime, Progress())
+            finally:
+                ended.append(index)
+
+        return Task(index, work)
+
+    with Batcher() as batcher:
+        tasks = [run(index) for index in range(3)]
+        for task in tasks:
+            batcher.start(task)
+        batcher.advance()
+        batcher.cancel(tasks[1])
+        assert ended == [1]
+        assert len(batcher) == 2
+        while len(batcher):
+            batcher.advance()
+    assert tasks[1].result is tasks[1].error is None
+    for index in (0, 2):
+        alone = infer(text(4), SMC(4), seed=index, drafts=False)
+        assert tasks[index].result.log_evidence == alone.log_evidence
+        assert tasks[index].result.top() == alone.top()
+
+
+def test_runs_are_recorded_on_request():
+    silent_ones = list(infer_many([text(2), text(3)], SMC(3)))
+    recorded = list(infer_many([text(2), text(3)], SMC(3), record=True))
+    assert all(posterior.record is None for posterior in silent_ones)
+    for posterior, other in zip(recorded, silent_ones, strict=True):
+        assert posterior.top() == other.top()
+        assert len(posterior.record.moves(0)) > 2

@@ -1,16 +1,24 @@
 """The report: its data, what is escaped, and the page in a browser where there is one."""
 
 import json
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from grammars import Choice, Regex, prefix_predicate
-from inference import SMC, Enumerate, Importance, Posterior, Rejection, TableLM, TemperedSMC, infer
+from inference import (
+    SMC,
+    Enumerate,
+    Importance,
+    LocallyConstrained,
+    Posterior,
+    Rejection,
+    TableLM,
+    TemperedSMC,
+    infer,
+)
 from inference.html.data import data
 from inference.html.page import embedded
 from inference.html.text import shown
@@ -212,25 +220,6 @@ def test_every_method_has_a_page(method):
 # In a browser.
 
 
-def chromium():
-    """Return where a Chromium is, or None."""
-    named = os.environ.get("PPL_CHROMIUM")
-    return named or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if chromium() is None:
-        pytest.skip("no Chromium: install one, or name it in PPL_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def show(browser, tmp_path):
     """Return a function that opens the page of a posterior, and fails if it complains or asks for anything."""
@@ -355,3 +344,66 @@ def test_only_rows_near_the_view_have_content(show):
     page.wait_for_timeout(200)
     assert page.locator("#list .row").last.locator(".text").count() == 1
     assert page.locator("#list .text").count() < 120
+
+
+# In a notebook: the same pieces within a page that is not ours.
+
+NOTEBOOK = """<!doctype html><meta charset="utf-8">
+<style>td {{ color: rgb(1, 2, 3) }} #list {{ color: rgb(4, 5, 6) }}</style>
+<h1 id="list">Cells</h1><table><tr><td id="values">ours</td></tr></table>{cells}"""
+
+
+def test_pieces_in_a_notebook_keep_to_themselves(browser, tmp_path):
+    posterior = run(hostile(), Importance(50))
+    cells = [posterior._repr_html_(), posterior.report()._repr_html_()] * 2
+    (tmp_path / "notebook.html").write_text(NOTEBOOK.format(cells="<hr>".join(cells)), "utf-8")
+    complaints = []
+    page = browser.new_context(offline=True).new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "notebook.html").as_uri())
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
+    assert ids == ["list", "values"], "those of the notebook"
+    assert page.locator("script, style:not(head style)").count() == 0
+    ink = "element => getComputedStyle(element).color"
+    assert page.locator("#values").evaluate(ink) == "rgb(1, 2, 3)"
+    assert page.locator("#list").evaluate(ink) == "rgb(4, 5, 6)"
+    frames = page.frames[1:]
+    assert len(frames) == 2
+    for frame in frames:
+        frame.locator("#list .row").first.wait_for()
+        assert frame.locator("#list .row").count() == len(posterior)
+        assert frame.evaluate("window.hacked") is None
+    frames[0].locator("#values button").first.click()
+    assert frames[0].locator("#list .row").count() < frames[1].locator("#list .row").count()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+    assert "<script>window.hacked = 1</script>" in page.locator("body").inner_text()
+    page.context.close()
+    assert complaints == []
+
+
+def test_a_notebook_gets_little():
+    """What a cell stores, apart from the moves of a run: tables of bounded length, and the page's own scripts."""
+    long = TableLM(["a" * 1000], lambda prompt, ids: [0.5, 0.5])
+
+    @program
+    def texts():
+        return sample(long("", max_tokens=100))
+
+    assert len(infer(texts(), Importance(40))._repr_html_()) < 10_000
+    assert len(infer(two_texts(), SMC(2)).report()._repr_html_()) < 120_000
+
+
+def test_what_speaks_against_a_run_is_on_its_page():
+    @program
+    def text():
+        return sample(LM("x", max_tokens=2))
+
+    assert data(infer(text(), SMC(32), seed=0))["diagnosis"] is None
+    page = data(infer(text(), LocallyConstrained(4), seed=0))["diagnosis"]
+    assert page["verdict"] == "use this run with care"
+    ((severity, what, advice),) = page["findings"]
+    assert severity == "warning"
+    assert "another target" in what
+    assert advice

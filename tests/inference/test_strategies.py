@@ -14,8 +14,19 @@ from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.errors import Unsatisfiable
 
-from grammars import CFG, Choice, JsonSchema, NonTerminal, Regex, Rule, prefix_predicate, text_predicate
-from grammars.algebra import AnyText
+from grammars import (
+    CFG,
+    SMILES,
+    SQL,
+    Choice,
+    JsonSchema,
+    NonTerminal,
+    Regex,
+    Rule,
+    prefix_predicate,
+    text_predicate,
+)
+from grammars.algebra import AndMatcher, AnyText
 from grammars.errors import ContradictionError
 from grammars.vocabulary import Vocabulary
 from inference import TableLM
@@ -103,6 +114,33 @@ def test_draws_of_random_targets_have_mass(data):
     measure = target_measure(target)
     hypothesis.assume(any(measure.values()))
     assert measure[data.draw(from_target(target))] > 0.0
+
+
+OPEN = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "price": {"type": "number"}, "é": {"type": "null"}},
+    "required": ["name", "new"],
+}
+TABLES = SQL("sqlite", {"customer": ["id", "name"], "the order": ["total"]})
+
+
+@pytest.mark.parametrize("constraint", [JsonSchema(OPEN), TABLES, SQL(), SMILES()], ids=str)
+def test_what_leads_nowhere_is_finished_within_bounds(constraint, monkeypatch):
+    """Of objects with names that must occur, of queries and molecules most that is begun at random leads nowhere."""
+    tried = []
+    consume = AndMatcher.consume
+    monkeypatch.setattr(AndMatcher, "consume", lambda self, data: tried.append(data) or consume(self, data))
+    texts = examples(from_constraint(constraint, max_length=64), 40)
+    assert len(tried) < 2000 * 40
+    assert all(map(constraint.matches, texts))
+    assert len(set(texts)) > 5
+
+
+def test_open_objects_have_the_members_that_they_list():
+    records = examples(from_schema(OPEN), 100)
+    assert all({"name", "new"} <= set(record) for record in records)
+    assert {"price", "é"} <= set().union(*records)
+    assert any(set(record) - {"name", "new", "price", "é"} for record in records)
 
 
 @pytest.mark.parametrize("length", [1, 2, 20])

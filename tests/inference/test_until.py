@@ -9,6 +9,7 @@ from grammars import Regex
 from inference import (
     SMC,
     BeamSearch,
+    BestFirst,
     BestOfN,
     Enumerate,
     Importance,
@@ -176,6 +177,7 @@ def test_refusals():
     for method, limits, shown in [
         (Enumerate(), {"runs": 2}, "the same"),
         (BeamSearch(2), {"runs": 2}, "the same"),
+        (BestFirst(), {"runs": 2}, "the same"),
         (BestOfN(2), {"runs": 2}, "no weight"),
         (ParticleIndependentMH(2, sweeps=2), {"runs": 2}, "no weight of its samples"),
         (Until(SMC(2), runs=2), {"runs": 2}, "one Until"),

@@ -57,6 +57,11 @@ function drawHeader(data, $) {
     ["distinct values", data.values.length + data.moreValues],
   ];
   $("figures").append(...figures.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
+  if (data.diagnosis) {
+    const said = ([severity, what, advice]) => `${severity}: ${visible(what)}\n  → ${visible(advice)}`;
+    $("diagnosis").hidden = false;
+    $("diagnosis").textContent = [`${data.diagnosis.verdict}:`, ...data.diagnosis.findings.map(said)].join("\n");
+  }
   if (data.samples) return;
   $("dead").hidden = false;
   $("dead").textContent = `No survivors. ${visible(data.noSurvivors ?? "")}`;

@@ -1,0 +1,1 @@
+"""Engines: language models at work, one runtime in a file; `load` chooses."""
