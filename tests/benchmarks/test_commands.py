@@ -22,6 +22,9 @@ from benchmarks import (
     weights,
 )
 from benchmarks.common import data_rows
+from benchmarks.methods import __main__ as methods
+from benchmarks.methods import plot as methods_plot
+from benchmarks.methods import table as methods_table
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import awrs
 from benchmarks.peers.process import HERE
@@ -256,6 +259,24 @@ def test_the_interval_of_a_ratio_of_variances():
     assert ratio["low"] < 4.0 < ratio["high"]
     assert awrs.variance_ratio([*few, float("-inf")], few)["ratio"] == pytest.approx(1.0)
     assert awrs.variance_ratio([-1.0, -1.0], [-3.0, -3.0])["ratio"] == pytest.approx(1.0)
+
+
+@pytest.mark.model
+def test_methods(tmp_path, capsys):
+    try:
+        data_rows("function_calling/dev.jsonl")
+    except SystemExit as absent:
+        pytest.skip(str(absent))
+    out, figure = tmp_path / "methods.jsonl", tmp_path / "methods.png"
+    arguments = ["--task", "function_calls", "--method", "smc", "beam", "--sizes", "2", "--cases", "1"]
+    methods.main([*arguments, "--out", str(out)])
+    assert len(out.read_text().splitlines()) == 2
+    methods.main([*arguments, "--out", str(out)])
+    assert len(out.read_text().splitlines()) == 2  # what is there is not run again
+    methods_table.main([str(out)])
+    assert "| beam | another law | 2 |" in capsys.readouterr().out
+    methods_plot.main([str(out), str(figure)])
+    assert figure.stat().st_size > 10_000
 
 
 def test_adaptive_rejection(capsys):

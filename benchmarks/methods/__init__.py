@@ -1,0 +1,1 @@
+"""All methods on two tasks whose answers can be checked, at several budgets."""
