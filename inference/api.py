@@ -1,20 +1,21 @@
 """The public names of `inference`, which its `__init__` imports when one of them is first asked for."""
 
-from inference.convergence import autocorrelation, chain_ess, rank_rhat, split_rhat
 from inference.costs import CostPerSolved, cost_per_solved
 from inference.coverage import CoveragePoint, Verifier, coverage, pass_at_k
 from inference.custom_generate import Generated, ppl_generate
 from inference.denoisers.table import TableMDM
 from inference.denoisers.trained import TrainedMDM
 from inference.denoisers.transformers import load_mdm
-from inference.diagnosis import Diagnosis, Finding
+from inference.diagnosis.convergence import autocorrelation, chain_ess, rank_rhat, split_rhat
+from inference.diagnosis.findings import Diagnosis, Finding
+from inference.diagnosis.genealogy import Genealogy
+from inference.diagnosis.spread import EvidenceSpread, evidence_spread
 from inference.diagnostics import Cost, Step
 from inference.engines.load import load
 from inference.engines.table import TableLM
 from inference.engines.warped import WarpedLM
 from inference.errors import BoundExceeded, BudgetExceeded, MissingDependency, NoSurvivors
 from inference.estimators import AWRS
-from inference.genealogy import Genealogy
 from inference.infer import infer
 from inference.learned_twist import LearnedTwist, learn_twist
 from inference.many import infer_many, program_seed
@@ -47,7 +48,6 @@ from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
 from inference.solving import Solution, solve
-from inference.spread import EvidenceSpread, evidence_spread
 from inference.voting import Ranked, Vote
 
 __all__ = [

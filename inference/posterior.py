@@ -13,10 +13,10 @@ import torch
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from inference.diagnosis.genealogy import Genealogy
+from inference.diagnosis.precision import genealogy_of, log_evidence_error, standard_error
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
-from inference.genealogy import Genealogy
-from inference.precision import genealogy_of, log_evidence_error, standard_error
 from inference.record import Record
 from inference.report import SiteReport
 from inference.voting import Ranked, Vote, grouped, vote
@@ -29,7 +29,7 @@ from ppl.trace import Address, Choice, Trace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from inference.diagnosis import Diagnosis
+    from inference.diagnosis.findings import Diagnosis
     from inference.html.page import Report
 
 R = TypeVar("R")
@@ -174,7 +174,7 @@ class Posterior(Generic[R]):
     def standard_error(self, f: Callable[[R], Any]) -> Any:
         """Return the standard error of `expectation(f)`, of the shape of f(value), as the run itself can tell it.
 
-        nan where it cannot; see `inference.precision`.
+        nan where it cannot; see `inference.diagnosis.precision`.
         """
         return standard_error(self, f)
 
@@ -184,14 +184,14 @@ class Posterior(Generic[R]):
         return log_evidence_error(self)
 
     def diagnose(self) -> Diagnosis:
-        """Return whether to trust the run, and what to change, in words; the rules are in `inference.diagnose`."""
-        from inference.diagnose import diagnose
+        """Return whether to trust the run, and what to change, in words, by the rules of `inference.diagnosis`."""
+        from inference.diagnosis.diagnose import diagnose
 
         return diagnose(self)
 
     @property
     def genealogy(self) -> Genealogy:
-        """Who descends from whom, of `SMC`, `Importance` and `TemperedSMC`; see `inference.genealogy`."""
+        """Who descends from whom, of `SMC`, `Importance` and `TemperedSMC`; see `inference.diagnosis.genealogy`."""
         return genealogy_of(self)
 
     def sample(self, n: int | None = None, *, seed: int = 0) -> R | list[R]:
@@ -270,7 +270,7 @@ class Posterior(Generic[R]):
         fields:
             By name, functions from a value to a number or an array. None: the value, or its fields, that are numbers.
         seed:
-            Of the resampling of weighted samples, see `inference.exchange`; states of chains are (chains, draws).
+            Of the resampling of weighted samples (`inference.diagnosis.exchange`); states of chains are (chains, draws).
 
         Raises
         ------
@@ -279,7 +279,7 @@ class Posterior(Generic[R]):
         InvalidArgument
             If there are no numbers.
         """
-        from inference.exchange import to_arviz
+        from inference.diagnosis.exchange import to_arviz
 
         return to_arviz(self, fields, seed=seed)
 

@@ -2,8 +2,8 @@
 
 A chain starts from runs that are drawn from an SMC population by their weights, and moves by a kernel K that leaves the
 posterior π as it is: πK = π. Its states after the burn-in are the samples, with equal weights. They depend on one
-another, so that n of them are worth fewer than n draws (`inference.convergence` says how many); their averages converge
-to posterior expectations as the sweeps grow, whatever the start.
+another, so that n of them are worth fewer than n draws (`inference.diagnosis.convergence` says how many); their
+averages converge to posterior expectations as the sweeps grow, whatever the start.
 
 The start alone says something of the evidence: Ẑ of its population is unbiased, and E[Ẑ f(X_s)] = γ(f) after any number
 s of sweeps, since X_0 is so weighted and K preserves it. So chains of several seeds may be combined with weights Ẑ.

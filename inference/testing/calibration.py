@@ -31,7 +31,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.guarantees import guarantee
+from inference.diagnosis.guarantees import guarantee
 from inference.many import infer_many, program_seed
 from inference.methods.base import Method, require_positive
 from inference.posterior import Posterior

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
+from inference.diagnosis.genealogy import Genealogy
 from inference.diagnostics import Step
-from inference.genealogy import Genealogy
 from inference.testing.mutant import mutant
 from inference.weights import Floats
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.genealogy import Genealogy
+from inference.diagnosis.genealogy import Genealogy
 from inference.methods import SMC
 from inference.progress import Progress
 from inference.runtime import Runtime

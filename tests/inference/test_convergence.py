@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference import SuffixMCMC, autocorrelation, chain_ess, infer, rank_rhat, split_rhat
-from inference.convergence import _autocovariances
+from inference.diagnosis.convergence import _autocovariances
 from inference.testing import flux
 from inference.testing.suite import uneven
 from ppl import InvalidArgument

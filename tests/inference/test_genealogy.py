@@ -21,9 +21,9 @@ from inference import (
     infer,
     methods,
 )
+from inference.diagnosis.genealogy import Genealogy
+from inference.diagnosis.guarantees import GUARANTEES
 from inference.diagnostics import Step
-from inference.genealogy import Genealogy
-from inference.guarantees import GUARANTEES
 from inference.testing import check_evidence_variance
 from inference.testing.suite import LM, dead_ends, forced, relearned, two_sites, uneven
 from ppl import Categorical, InvalidArgument, factor, program, sample

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from inference.tails import largest_shape, pareto_shape
+from inference.diagnosis.tails import largest_shape, pareto_shape
 
 
 @pytest.mark.filterwarnings("ignore:.*ArviZ is undergoing:FutureWarning")

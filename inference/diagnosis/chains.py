@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference.convergence import chain_ess, rank_rhat
-from inference.diagnosis import Finding, Severity
-from inference.guarantees import method_name
+from inference.diagnosis.convergence import chain_ess, rank_rhat
+from inference.diagnosis.findings import Finding, Severity
+from inference.diagnosis.guarantees import method_name
 from inference.weights import Floats
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | exact | 0 | 0 |
 | independent, n of them | s / √n | at most 1 / √n |
-| population | between families, see `inference.genealogy` | √v, between families |
+| population | between families, see `inference.diagnosis.genealogy` | √v, between families |
 | pooled | between runs, weighted by their evidence | between runs |
 | chain | s / √ESS, see `chain_ess` | not told |
 | heuristic, unknown | not told | not told |
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference.convergence import chain_ess
-from inference.genealogy import Genealogy, Ints
-from inference.guarantees import guarantee, setting
+from inference.diagnosis.convergence import chain_ess
+from inference.diagnosis.genealogy import Genealogy, Ints
+from inference.diagnosis.guarantees import guarantee, setting
 from inference.weights import Floats
 from ppl.errors import InvalidArgument
 

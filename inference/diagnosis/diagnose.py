@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference.diagnose_chain import chain_findings
-from inference.diagnose_population import ENOUGH, FAMILIES, ROUGH, population_findings
-from inference.diagnosis import Diagnosis, Finding, Severity
-from inference.guarantees import Guarantee, guarantee, method_name, setting
-from inference.precision import error_of_mean, groups, log_evidence_error
+from inference.diagnosis.chains import chain_findings
+from inference.diagnosis.findings import Diagnosis, Finding, Severity
+from inference.diagnosis.guarantees import Guarantee, guarantee, method_name, setting
+from inference.diagnosis.populations import ENOUGH, FAMILIES, ROUGH, population_findings
+from inference.diagnosis.precision import error_of_mean, groups, log_evidence_error
 
 if TYPE_CHECKING:
     from inference.posterior import Posterior

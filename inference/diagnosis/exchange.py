@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
+from inference.diagnosis.guarantees import guarantee
 from inference.errors import MissingDependency
-from inference.guarantees import guarantee
 from inference.resampling import systematic
 from inference.weights import Floats
 from ppl.errors import InvalidArgument
