@@ -270,7 +270,7 @@ class Posterior(Generic[R]):
         fields:
             By name, functions from a value to a number or an array. None: the value, or its fields, that are numbers.
         seed:
-            Of the resampling of weighted samples (`inference.diagnosis.exchange`); states of chains are (chains, draws).
+            Of the resampling of weighted samples (`inference.diagnosis.exchange`); chains stay (chains, draws).
 
         Raises
         ------
