@@ -1,10 +1,10 @@
 """Findings about populations: whether the weight rests on enough families, and what would spread it.
 
 What decides is F = 1 / Σ_e S_e², the effective number of families (`inference.diagnosis.genealogy`). The relative
-variance of the evidence estimate is about 1/F - 1/N, and a probability near one half has a standard error of about
-1 / (2 √F). As the variance goes as 1 / N, F grows in proportion to N. Below F = 2, severe, most of the weight may be that of one
-family, where the largest share must be small for averages to be right (Chatterjee and Diaconis). Below 5, a warning,
-log Ẑ is off by about 0.4; at 1 a run is of no use (Doucet and others).
+variance of the evidence estimate is about 1/F - 1/N, and a probability near one half has a standard error of about 1
+/ (2 √F). As the variance goes as 1 / N, F grows in proportion to N. Below F = 2, severe, most of the weight may be
+that of one family, where the largest share must be small for averages to be right (Chatterjee and Diaconis). Below 5,
+a warning, log Ẑ is off by about 0.4; at 1 a run is of no use (Doucet and others).
 
 Weights that were never resampled may have a heavy tail (`inference.diagnosis.tails`): above
 k̂ = min(1 - 1 / log₁₀ N, 0.7), a warning, N draws do not find the mean, and above 1, severe, there is none.
