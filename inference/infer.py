@@ -64,11 +64,6 @@ def infer(
     method, seed = checked_settings(method, seed, awrs)
     if not isinstance(record, bool):
         raise InvalidArgument(f"record={record!r}", hint="True or False")
-    if record and not method.recordable:
-        raise InvalidArgument(
-            f"record=True of {method!r}, which is no population that advances from the program's start",
-            hint="leave it out; SMC, BeamSearch and ParticleIndependentMH, for example, can be recorded",
-        )
     runtime = Runtime(awrs, drafts=drafts, recorder=Recording() if record else None)
     with progress_for(progress) as shown:
         return posterior_of(model, method, seed, runtime, shown)
@@ -91,6 +86,11 @@ def posterior_of(
 ) -> Posterior[R]:
     """Return the posterior of `model` by a run in `runtime`, which is closed afterwards."""
     _require_model(model)
+    if isinstance(runtime.recorder, Recording) and not method.recordable:
+        raise InvalidArgument(
+            f"record=True of {method!r}, which is no population that advances from the program's start",
+            hint="leave it out; SMC, BeamSearch and ParticleIndependentMH, for example, can be recorded",
+        )
     start = runtime.clock()
     with runtime:
         result = method.run(model, Rng(seed), runtime, progress)

@@ -8,15 +8,18 @@ from inference.cli.tasks import text as text_program
 from inference.engines.base import Engine
 from inference.methods import (
     SMC,
+    AdaptiveConsistency,
     AdaptiveRejection,
     BeamSearch,
     BestOfN,
     Enumerate,
+    FirstFinished,
     Importance,
     LocallyConstrained,
     Method,
     ParticleIndependentMH,
     Rejection,
+    SteeringSMC,
     TemperedSMC,
 )
 from inference.server.tools import Tools
@@ -102,7 +105,9 @@ class Asked:
 def most_runs(method: Method) -> int | None:
     """Return how many runs of the program a method makes at most; None where nothing bounds that beforehand."""
     match method:
-        case SMC() | Importance() | LocallyConstrained() | BestOfN():
+        case SMC() | SteeringSMC() | Importance() | LocallyConstrained() | BestOfN():
+            return method.particles
+        case FirstFinished() | AdaptiveConsistency():
             return method.particles
         case BeamSearch():
             return method.width

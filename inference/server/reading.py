@@ -99,6 +99,12 @@ class Reader:
         if top_p == 0.0:
             raise fields.error("top_p", "is 0", hint="above 0; temperature=0 is greedy search")
         method = _method(fields, n, temperature, free=constraint is None)
+        if not method.recordable:
+            raise fields.error(
+                "method",
+                f"{method!r} is not known token by token",
+                hint="for example smc, importance, enumerate",
+            )
         self._check_moves(fields, method, max_tokens)
         try:
             lm = _warped(self.lm, temperature or 1.0, top_p, max_tokens if cut else None)

@@ -18,6 +18,7 @@ from inference import (
     Enumerate,
     Importance,
     LocallyConstrained,
+    ParticleGibbs,
     Rejection,
     TableLM,
     TemperedSMC,
@@ -560,3 +561,8 @@ def test_runs_are_recorded_on_request():
     for posterior, other in zip(recorded, silent_ones, strict=True):
         assert posterior.top() == other.top()
         assert len(posterior.record.moves(0)) > 2
+
+
+def test_what_cannot_be_recorded_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="record=True"):
+        list(infer_many(MODELS[:1], ParticleGibbs(2, 2), record=True))

@@ -19,6 +19,7 @@ from inference import (
     ParticleIndependentMH,
     Rejection,
     ResampleMoveSMC,
+    SingleSiteMH,
     SteeringSMC,
     SuffixMCMC,
     TableLM,
@@ -118,6 +119,7 @@ def test_outer_methods_that_need_exact_masses(outer):
 
 GIBBS = ParticleGibbs(2, 1, start_particles=1, ess_threshold=1.0)
 SUFFIX = SuffixMCMC(1, 1, start_particles=1)
+SINGLE = SingleSiteMH(1, 1, start_particles=1)
 
 
 @program
@@ -141,7 +143,7 @@ def judged_coin():
 
 
 @pytest.mark.parametrize(
-    "chain", [GIBBS, SUFFIX, replace(SUFFIX, cut="entropy"), ParticleIndependentMH(1, 1)], ids=repr
+    "chain", [GIBBS, SUFFIX, replace(SUFFIX, cut="entropy"), ParticleIndependentMH(1, 1), SINGLE], ids=repr
 )
 @pytest.mark.parametrize("model", [around_a_coin(), judged_coin()], ids=repr)
 def test_chains_are_pseudo_marginal(chain, model):
