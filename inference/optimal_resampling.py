@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from inference.branching import Move
 from inference.weights import Floats
@@ -126,7 +127,10 @@ class _Line:
         """Return the rest, the token and its log-probability of each hit of a rest."""
         if not hits.rests:
             return []
-        logits = torch.stack([self._rests[k].logits for k, _ in hits.rests])
+        of_hits = [
+            self._rests[k].logits for k, _ in hits.rests
+        ]  # of models with different vocabularies, perhaps
+        logits = pad_sequence(of_hits, batch_first=True, padding_value=-math.inf)
         rows, uniforms = (
             torch.arange(len(logits)),
             torch.tensor([u for _, u in hits.rests], dtype=torch.float64),

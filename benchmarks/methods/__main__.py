@@ -68,7 +68,7 @@ def run(questions: list[Question], method: str, size: int, seed: int) -> list[di
         [q.model for q in questions],
         METHODS[method].of_size(size),
         seed=seed,
-        concurrency=len(questions),
+        concurrency=8,  # more prompts than the model remembers would be read again and again
         errors="return",
         progress=False,
     )

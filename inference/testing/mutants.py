@@ -154,7 +154,7 @@ def end_anywhere() -> Iterator[None]:
 
 @mutant("the text keeps its stop string")
 def stop_kept() -> Iterator[None]:
-    def finish(self: TextState, content: bytes) -> None:
+    def finish(self: TextState, content: bytes, forced: bool) -> None:
         self.finished, self._content = True, self.vocabulary.decode(self.contexts[0].generated())
 
     with patch.object(TextState, "_finish", finish):

@@ -280,7 +280,7 @@ def test_methods(tmp_path, capsys):
 
 
 def test_adaptive_rejection(capsys):
-    sizes = ["--samples", "3", "--attempts", "60", "--learn", "30", "--particles", "2", "--runs", "3"]
+    sizes = ["--samples", "3", "--attempts", "200", "--learn", "30", "--particles", "2", "--runs", "3"]
     adaptive_rejection.main(sizes)
     measured = result(capsys)
     for run in measured["runs"]:

@@ -329,8 +329,8 @@ def test_several_rows_have_a_report_each(ppl, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--method", "particle-gibbs"], "Markov chain"),
-        (["--method", "suffix-mcmc"], "Markov chain"),
+        (["--method", "particle-gibbs"], "no population"),
+        (["--method", "suffix-mcmc"], "no population"),
         (["--report", "nowhere/run.html"], "there is no folder nowhere"),
         (["--report", "."], "it is a folder"),
     ],

@@ -11,7 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MODULE, NAME = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["ppl"].split(":")
-PPL = [sys.executable, "-c", f"import sys; from {MODULE} import {NAME}; sys.exit({NAME}(prog_name='ppl'))"]
+# A shell has what it runs in the background ignore interrupts, and children inherit that: not these.
+HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+PPL = [
+    sys.executable,
+    "-c",
+    f"{HEAR}; import sys; from {MODULE} import {NAME}; sys.exit({NAME}(prog_name='ppl'))",
+]
 SLOW = ["regex", "[ab]*", "--prompt", "-", "--max-tokens", "4", "--model", "tests.cli.toys:slow"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from grammars import Choice, JsonSchema, Regex, text_predicate
@@ -37,6 +37,7 @@ def outcomes(weights):
 
 
 @settings(max_examples=60)
+@example([1.0], [[1.0, 1.0], [1.0, 1.0, 1.0]], 2)  # two models with different vocabularies
 @given(
     st.lists(st.floats(0.01, 1.0), min_size=1, max_size=6),
     st.lists(st.lists(st.floats(0.01, 1.0), min_size=2, max_size=4), max_size=2),

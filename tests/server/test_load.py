@@ -23,7 +23,9 @@ from inference.server.worker import Job, Worker
 from tests.server.conftest import LM, SlowLM, serve
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from inference.cli import app; app(prog_name='ppl')", "serve"]
+# A shell has what it runs in the background ignore interrupts, and children inherit that: not these.
+HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEAR}; from inference.cli import app; app(prog_name='ppl')", "serve"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
