@@ -14,6 +14,7 @@ mpl.use("agg")
 mpl.rcParams["svg.hashsalt"] = "methods"  # the same figure is the same file
 
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import LogLocator, NullLocator  # noqa: E402
 
 from benchmarks.domains.table import bootstrap  # noqa: E402
 from benchmarks.methods.__main__ import TASKS, read  # noqa: E402
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
             curve = methods[name]
             low, high = zip(*(bootstrap(votes.tolist()) for votes in curve.vote), strict=True)
             means = curve.vote.mean(axis=1)
-            axes.errorbar(
+            _, _, bars = axes.errorbar(
                 curve.tokens,
                 means,
                 [means - low, high - means],
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
                 markersize=4,
                 label=name,
             )
+            for bar in bars:
+                bar.set_alpha(0.3)
         cases = next(iter(methods.values())).vote.shape[1]
         axes.set(
             title=f"{task} ({cases} cases)",
@@ -65,6 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
             ylabel=f"{TASKS[task].score}, by vote",
             ylim=(-0.02, None),
         )
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize="small")
     metadata = {"Date": None} if options.figure.suffix == ".svg" else None
