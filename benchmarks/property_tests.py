@@ -35,23 +35,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from benchmarks.common import print_result
+from examples.property_test import PROMPT, SCHEMA
 from inference import load
 from inference.strategies import from_schema
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "customer": {"type": "string", "maxLength": 24},
-        "due": {"type": "string", "format": "date"},
-        "total": {"type": "string", "maxLength": 14},
-    },
-    "required": ["customer", "due", "total"],
-    "additionalProperties": False,
-}
-PROMPT = """Invoices of a wholesale shop, as JSON:
-{"customer": "Maria Lopez", "due": "2024-03-14", "total": "$89.90"}
-{"customer": "North Sea Foods Ltd", "due": "2023-11-02", "total": "$410.00"}
-"""
 
 
 class Rejected(Exception):
