@@ -6,7 +6,8 @@
 agrees; a case without an answer counts 0 in both. Intervals are 95 % bootstrap intervals over the cases. *At B tokens*
 is the vote at an equal budget, by linear interpolation between the sizes in the logarithm of the mean number of tokens;
 a method that was measured on one side of B only has none. A second table compares each method with particle filtering
-(`smc`) there, case by case.
+(`smc`) there, case by case; B is 0.75 of the tokens of particle filtering at its largest size, or where it was measured
+at one size only, its tokens there.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         print(table(task, found), "\n")
         if REFERENCE in found:
-            print(comparison(found, SHARE * float(found[REFERENCE].tokens.max())), "\n")
+            tokens = found[REFERENCE].tokens
+            print(comparison(found, float(max(SHARE * tokens.max(), tokens.min()))), "\n")
 
 
 if __name__ == "__main__":
