@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
-from inference.engines.base import Context, NextTokens, Session
+from inference.engines.base import Context, Guess, NextTokens, Session
 from inference.engines.ledger import Ledger
 from inference.engines.warped import WarpedLM, unwarped
 from inference.sessions import Ids, Sessions
@@ -151,6 +151,7 @@ class TaskSessions(Sessions):
         self,
         asked: Mapping[LM, Sequence[Context]],
         drafts: Mapping[LM, Sequence[Sequence[int]]] | None = None,
+        guesses: Mapping[LM, Guess] | None = None,
     ) -> dict[LM, NextTokens]:
         assert drafts is None, "a call that many runs share has rows enough"
         answers: dict[LM, NextTokens] = self._answers(self._sort, asked)
@@ -184,7 +185,12 @@ class _TaskSession(Session):
         self._lm = lm
 
     @override
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
         return self._sessions.next_tokens({self._lm: contexts})[self._lm]
 
     @override

@@ -61,6 +61,8 @@ class Cost:
         Checks of single tokens by rejection sampling, each distinct pair of text and token once.
     lm_drafted:
         Tokens among `lm_tokens` that were evaluated ahead, in case that they come next.
+    rough_calls:
+        Rough forward passes, each at a fraction of the cost of one, which guess what comes next; not among `lm_calls`.
     runs:
         Runs of the program that came to their end, also those that were dropped later; the dead are not among them,
         and copies of a finished run count once.
@@ -77,6 +79,7 @@ class Cost:
     lm_drafted: int = 0
     runs: int = 0
     verifier_calls: int = 0
+    rough_calls: int = 0
 
     @classmethod
     def total(cls, costs: Iterable[Cost]) -> Cost:
@@ -92,7 +95,8 @@ class Cost:
     def __str__(self) -> str:
         checks = f"{self.checks} checks, " if self.checks else ""
         verified = f"{self.verifier_calls} verifier calls, " if self.verifier_calls else ""
+        rough = f"{self.rough_calls} rough ones, " if self.rough_calls else ""
         return (
-            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {checks}{verified}"
-            f"{self.seconds:.1f} s, {self.tokens_per_second:.0f} tokens/s"
+            f"{self.tokens} tokens drawn, {self.lm_tokens} evaluated in {self.lm_calls} LM calls, {rough}{checks}"
+            f"{verified}{self.seconds:.1f} s, {self.tokens_per_second:.0f} tokens/s"
         )

@@ -18,8 +18,9 @@ which was measured on real cases (docs/performance.md): a row that runs ahead of
 passes are those of the slowest.
 
 Guesses come from what the constraint forces, in the language model's own tokens, and from what followed the last three,
-two or one tokens before: in the prompt, in this text, and in those of the other particles. How often each kind comes
-true at a site is counted there.
+two or one tokens before: in the prompt, in this text, and in those of the other particles. Where more is to be expected
+from rough passes of the model itself, they come from these (`inference.foresight`). How often each kind comes true at a
+site is counted there.
 
 References: Leviathan, Kalman and Matias (2023), *Fast inference from transformers via speculative decoding*; Saxena
 (2023), *Prompt lookup decoding*. Here the drawn token itself is compared, so that weights need no correction.
@@ -28,13 +29,16 @@ References: Leviathan, Kalman and Matias (2023), *Fast inference from transforme
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from grammars.vocabulary import Mask, unpack
-from inference.engines.base import Context, Engine
+from inference.engines.base import Context, Engine, Session
+from inference.foresight import Foresight, length
 from inference.guesses import Source
 from inference.sessions import Sessions
 from inference.text import TextState
 from inference.twists import State
+from ppl.rng import Rng
 
 Ids = tuple[int, ...]
 
@@ -55,28 +59,47 @@ class Drafts:
         self._prompts: set[tuple[int, Ids]] = set()
         self._forced: dict[tuple[object, ...], Ids] = {}
 
-    def drafts(self, states: Sequence[TextState], sessions: Sessions) -> list[Ids]:
-        """Return a draft for each state, to be evaluated in one pass with the others; the states take note."""
-        chosen: dict[tuple[object, ...], tuple[Ids, tuple[Source, ...]]] = {}
+    def drafts(
+        self, states: Sequence[TextState], sessions: Sessions, rng: Rng, *, bridged: bool = False
+    ) -> tuple[list[Ids], Foresight | None]:
+        """Return a draft for each state, and who guesses those of the others, for one pass; the states take note.
+
+        `bridged`: exponents move along the sequence.
+        """
+        chosen: dict[tuple[object, ...], _Draft] = {}
+        lengths = []
         for state in states:
             key = (state.key, state.plan.text.lm, state.contexts[0].prompt)
             if key not in chosen:
                 cost = min(sessions[lm].pass_cost for lm in state.lms)
-                gain = cost / len(states) ** 2
-                chosen[key] = self._draft(state, gain) if cost > 0.0 else ((), ())
-            state.draft = tuple(zip(*chosen[key], strict=True))
-        return [tuple(token for token, _ in state.draft) for state in states]
+                chosen[key] = self._draft(state, cost, len(states)) if cost > 0.0 else _Draft()
+            draft, rough = chosen[key], 0
+            if rng.sets_aside and _foreseen(state, bridged):
+                rough = self._rough(state, draft, sessions[state.lms[0]], len(states))
+            lengths.append(rough)
+            state.draft = () if rough else tuple(zip(draft.tokens, draft.sources, strict=True))
+        foresight = Foresight(states, lengths, rng) if any(lengths) else None
+        return [tuple(token for token, _ in state.draft) for state in states], foresight
 
     @staticmethod
     def known(state: State, sessions: Sessions) -> bool:
-        """Return whether the laws of a state's next token are there."""
-        return isinstance(state, TextState) and all(
-            sessions[lm].knows(context) for lm, context in zip(state.lms, state.contexts, strict=True)
+        """Return whether a guess for the state has come true, and the laws of its next token are there.
+
+        That they are there because the same was guessed for another particle is not enough: when particles are compared
+        must not depend on the randomness that is set aside for others.
+        """
+        return (
+            isinstance(state, TextState)
+            and state.foretold
+            and all(
+                sessions[lm].knows(context) for lm, context in zip(state.lms, state.contexts, strict=True)
+            )
         )
 
     def drawn(self, state: TextState, token: int) -> None:
         """Take note of the token that comes next in a text, which is not yet written."""
         context = state.contexts[0]
+        state.foretold = bool(state.draft) and state.draft[0][0] == token
         if state.draft:
             (guess, source), *rest = state.draft
             count = state.site.guesses.counts[source]
@@ -89,23 +112,35 @@ class Drafts:
             self._followed.clear()
             self._prompts.clear()
 
-    def _draft(self, state: TextState, gain: float) -> tuple[Ids, tuple[Source, ...]]:
-        """Return a draft and the kinds of its guesses; a true token saves `gain` times what it costs."""
+    def _draft(self, state: TextState, pass_cost: float, rows: int) -> _Draft:
+        """Return a draft from what is forced and what was seen."""
         self._read(state)
-        tokens, sources, reached = list[int](), list[Source](), 1.0
+        draft, reached, gain = _Draft(), 1.0, pass_cost / rows**2
         guesser = _Guesser(state)
         room = min(_MOST, state.plan.text.max_tokens - state.contexts[0].length)
-        while len(tokens) < room:
-            for token, source in self._guesses(state, guesser, tokens):
+        while len(draft.tokens) < room:
+            for token, source in self._guesses(state, guesser, draft.tokens):
                 here = reached * state.site.guesses.probability(source)
                 if here * (1.0 + gain) > 1.0 and guesser.take(token):
                     reached = here
-                    tokens.append(token)
-                    sources.append(source)
+                    draft.tokens.append(token)
+                    draft.sources.append(source)
+                    draft.expected += reached
                     break
             else:
                 break
-        return tuple(tokens), tuple(sources)
+        return draft
+
+    @staticmethod
+    def _rough(state: TextState, draft: _Draft, session: Session, rows: int) -> int:
+        """Return how many tokens to guess with rough passes; 0 where a draft that is there brings as much."""
+        if not session.rough_cost:
+            return 0
+        true = state.site.guesses.probability("rough")
+        most, rate = length(true, rows, session.pass_cost, session.rough_cost)
+        here = (1.0 + draft.expected) / (session.pass_cost + rows * (len(draft.tokens) + 1))
+        left = state.plan.text.max_tokens - state.contexts[0].length
+        return min(most, left) if rate > here else 0
 
     def _guesses(self, state: TextState, guesser: _Guesser, after: list[int]) -> Iterator[tuple[int, Source]]:
         """Yield guesses of the token after a draft, the likeliest kinds first."""
@@ -142,12 +177,21 @@ class Drafts:
                 self._followed[lm, prompt[i - n : i]] = token
 
 
+@dataclass
+class _Draft:
+    """Guessed tokens, the kinds of the guesses, and how many are expected to come true."""
+
+    tokens: list[int] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    expected: float = 0.0
+
+
 class _Guesser:
     """A text that runs ahead along its draft, as far as a mask says whether it may."""
 
     def __init__(self, state: TextState) -> None:
         follows = state.matcher is not None and state.kernel == "masked"
-        self._state = state.fork() if follows else None
+        self._state = state.looking_ahead() if follows else None
 
     @property
     def key(self) -> tuple[object, ...] | None:
@@ -191,6 +235,12 @@ def _only(mask: Mask, state: TextState) -> int | None:
     texts = sorted((state.vocabulary.tokens[v] or b"", v) for v in allowed.tolist())
     longest, token = max(texts, key=lambda pair: len(pair[0]))
     return token if all(longest.startswith(text) for text, _ in texts) else None
+
+
+def _foreseen(state: TextState, bridged: bool) -> bool:
+    """Return whether draws of a state's next tokens can be foreseen with a rough model."""
+    plain = state.plan.pool.plain
+    return len(state.contexts) == 1 and state.kernel != "awrs" and (plain or not bridged)
 
 
 def _writes(state: TextState, token: int) -> bool:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from grammars.vocabulary import Vocabulary, unpack
 from inference.bridging import bridged
-from inference.engines.base import Context, NextTokens
+from inference.engines.base import Context, Guess, NextTokens
 from inference.sessions import Sessions
 from inference.text import TextState
 from ppl.compiler.pool import Expert, Mean, Pool
@@ -40,6 +40,17 @@ class Laws:
 
     members: list[int]
     following: NextTokens
+
+
+class _Owned:
+    """Guesses for the states that the contexts which one model is asked for belong to."""
+
+    def __init__(self, guess: Guess, owners: list[int]) -> None:
+        self.lengths = [guess.lengths[i] for i in owners]
+        self._guess, self._owners = guess, owners
+
+    def __call__(self, following: NextTokens, members: Sequence[int]) -> list[int]:
+        return self._guess(following, [self._owners[k] for k in members])
 
 
 class Alphabet(NamedTuple):
@@ -64,6 +75,7 @@ def next_laws(
     sessions: Sessions,
     bridge: int | None = None,
     drafts: Sequence[Sequence[int]] = (),
+    guess: Guess | None = None,
     *,
     ahead: bool = False,
 ) -> list[Laws]:
@@ -77,11 +89,14 @@ def next_laws(
         The exponents of pools move over so many tokens (`inference.bridging`).
     drafts:
         Tokens that probably follow each of the states, to be evaluated with them where that pays.
+    guess:
+        Who guesses them for states that have none, see `Session.next_tokens`.
     ahead:
         Whether the laws are known, as those after a draft that came true.
     """
     asked: defaultdict[LM, list[Context]] = defaultdict(list)
     guessed: defaultdict[LM, list[Sequence[int]]] = defaultdict(list)
+    owners: defaultdict[LM, list[int]] = defaultdict(list)
     places: list[list[tuple[LM, int]]] = []
     for i, state in enumerate(states):
         place = []
@@ -89,8 +104,13 @@ def next_laws(
             place.append((lm, len(asked[lm])))
             asked[lm].append(context)
             guessed[lm].append(drafts[i] if drafts else ())
+            owners[lm].append(i)
         places.append(place)
-    answers = sessions.recall(asked) if ahead else sessions.next_tokens(asked, guessed if drafts else None)
+    if ahead:
+        answers = sessions.recall(asked)
+    else:
+        guesses: dict[LM, Guess] | None = {lm: _Owned(guess, owners[lm]) for lm in asked} if guess else None
+        answers = sessions.next_tokens(asked, guessed if drafts else None, guesses)
     groups: defaultdict[tuple[Pool, tuple[LM, ...]], list[int]] = defaultdict(list)
     for i, state in enumerate(states):
         groups[state.plan.pool, state.lms].append(i)
@@ -110,6 +130,13 @@ def next_laws(
             following = _bridged(pool, experts, rows, [states[i] for i in members], bridge)
         laws.append(Laws(members, following))
     return laws
+
+
+def pooled_alone(pool: Pool, following: NextTokens, lm: LM) -> NextTokens:
+    """Return the laws of the next tokens under a pool of one expert, from the expert's."""
+    if pool.plain:
+        return following
+    return NextTokens(log_pool(pool, [following.logprobs], alphabet(lm.vocabulary)), following.rows)
 
 
 def _bridged(

@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 Source = int | str
-"""The kind of a guess: "forced" by the constraint, or what followed so many tokens before."""
+"""The kind of a guess: "forced" by the constraint, from "rough" passes, or what followed so many tokens before."""
 
-_PRIOR: dict[Source, float] = {"forced": 0.9, 3: 0.7, 2: 0.45, 1: 0.25}
+_PRIOR: dict[Source, float] = {"forced": 0.9, "rough": 0.85, 3: 0.7, 2: 0.45, 1: 0.25}
 """Probabilities before anything was seen, which count as much as so many guesses:"""
 _PRIOR_COUNT = 4.0
 

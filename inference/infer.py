@@ -98,7 +98,7 @@ def posterior_of(
         sites = reports(runtime)
     seconds, checks = runtime.clock() - start, sum(site.checks for site in sites)
     evaluated = usage.prompt_tokens + usage.tokens
-    spent = runtime.runs, runtime.verifier_calls
+    spent = runtime.runs, runtime.verifier_calls, usage.rough
     cost = Cost(result.drawn, usage.calls, evaluated, seconds, checks, usage.drafted, *spent)
     model.measured = {site.address: site.lines() for site in sites}
     pairs = enumerate(zip(result.particles, result.log_weights.tolist(), strict=True))

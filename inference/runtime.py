@@ -90,13 +90,7 @@ class Runtime:
     @property
     def usage(self) -> Usage:
         """What all models have spent so far, without runs within the run that are still going."""
-        spent = [self.sessions.usage, self.denoising, *self._elsewhere]
-        return Usage(
-            sum(u.calls for u in spent),
-            sum(u.prompt_tokens for u in spent),
-            sum(u.tokens for u in spent),
-            sum(u.drafted for u in spent),
-        )
+        return sum((self.sessions.usage, self.denoising, *self._elsewhere), Usage())
 
     @contextmanager
     def apart(self) -> Iterator[Runtime]:

@@ -124,8 +124,11 @@ class Scheduler:
         filled = [state for state in states if isinstance(state, InfillState)]
         runtime, laws = self.runtime, list[Laws]()
         if written:
-            guessed = runtime.drafts.drafts(written, runtime.sessions) if runtime.drafts and not ahead else ()
-            laws = next_laws(written, runtime.sessions, runtime.bridge, guessed, ahead=ahead)
+            drafts, guess = list[tuple[int, ...]](), None
+            if runtime.drafts is not None and not ahead:
+                bridged = runtime.bridge is not None
+                drafts, guess = runtime.drafts.drafts(written, runtime.sessions, self.rng, bridged=bridged)
+            laws = next_laws(written, runtime.sessions, runtime.bridge, drafts, guess, ahead=ahead)
         more = infill_laws(filled, self.rng, self.runtime.denoising) if filled else []
         return [
             *(Laws([texts[i] for i in law.members], law.following) for law in laws),

@@ -8,7 +8,7 @@ from typing import Self
 
 from torch import Tensor
 
-from inference.engines.base import Context, Engine, NextTokens, Session, Usage
+from inference.engines.base import Context, Engine, Guess, NextTokens, Session, Usage
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
 
@@ -35,13 +35,17 @@ class Sessions:
         self,
         asked: Mapping[LM, Sequence[Context]],
         drafts: Mapping[LM, Sequence[Sequence[int]]] | None = None,
+        guesses: Mapping[LM, Guess] | None = None,
     ) -> dict[LM, NextTokens]:
         """Ask each language model what may come next after its contexts, see `Session.next_tokens`.
 
         Ask for a tick's contexts of all models at once: then runs that are batched (`inference.batching`) stay in step.
         """
+        drafts, guesses = drafts or {}, guesses or {}
         return {
-            lm: self[lm].next_tokens(contexts, drafts[lm] if drafts and self[lm].pass_cost > 0.0 else ())
+            lm: self[lm].next_tokens(contexts, drafts.get(lm, ()), guesses.get(lm))
+            if self[lm].pass_cost > 0.0
+            else self[lm].next_tokens(contexts)
             for lm, contexts in asked.items()
         }
 
@@ -68,13 +72,7 @@ class Sessions:
     @property
     def usage(self) -> Usage:
         """What all sessions have spent so far."""
-        spent = [session.usage for session in self._open.values()]
-        return Usage(
-            sum(u.calls for u in spent),
-            sum(u.prompt_tokens for u in spent),
-            sum(u.tokens for u in spent),
-            sum(u.drafted for u in spent),
-        )
+        return sum((session.usage for session in self._open.values()), Usage())
 
     def __enter__(self) -> Self:
         return self

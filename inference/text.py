@@ -7,7 +7,7 @@ answers what kernels ask: which tokens may come, does this one pass, is the text
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from inference.estimators import AWRS
 from inference.site import Site
 from ppl.compiler.plan import KernelName, TextPlan
 from ppl.lm import LM
+from ppl.rng import Noise
 
 
 class Twist(NamedTuple):
@@ -56,6 +57,12 @@ class TextState:
     """Where exponents are bridged: what the terms give to the next token, and this state's row of it."""
     draft: tuple[tuple[int, int | str], ...] = ()
     """The tokens that are guessed to come next, each with the kind of the guess (`inference.drafts`)."""
+    foretold: bool = False
+    """Whether its last token was one that had been guessed for it."""
+    noise: list[Noise] = field(default_factory=list)
+    """The randomness of the next draws that guesses were made with (`inference.foresight`)."""
+    tallied: bool = True
+    """Whether its end counts; not that of a text that only looks ahead."""
     _content: bytes = b""
 
     @classmethod
@@ -163,14 +170,19 @@ class TextState:
         return decode_text(self.content)
 
     def fork(self) -> TextState:
-        """Return an independent copy."""
+        """Return an independent copy: it draws with randomness of its own."""
         matcher = None if self.matcher is None else self.matcher.fork()
-        return replace(self, matcher=matcher)
+        draft = () if self.noise else self.draft
+        return replace(self, matcher=matcher, draft=draft, noise=[])
+
+    def looking_ahead(self) -> TextState:
+        """Return a copy that runs ahead of the text, and counts for nothing."""
+        return replace(self.fork(), tallied=False)
 
     def _finish(self, content: bytes, forced: bool) -> None:
         self.finished, self._content = True, content
-        self.site.tally.ended += 1
-        self.site.tally.forced += forced
+        self.site.tally.ended += self.tallied
+        self.site.tally.forced += forced and self.tallied
 
     def _may_end(self) -> bool:
         if self.matcher is None or self.plan.constraint is None:

@@ -7,7 +7,9 @@ that a subclass that *enumerates* (`inference.testing.EnumRng`) can check any al
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,13 +32,35 @@ def drawing_seed(seed: int) -> int:
     return derived_seed(seed, 0, 0)
 
 
+@dataclass
+class Noise:
+    """The randomness of one draw, set aside before its distribution is known, see `Rng.categorical`.
+
+    A uniform number of which it is known that it lies in [low, high]. A generator of random numbers knows it,
+    low = high; one that enumerates knows of it what the draws from it so far have told.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+
 class Rng:
     """Random draws from one seeded stream."""
+
+    sets_aside: ClassVar[bool] = True
+    """Whether `noise` gives something."""
 
     def __init__(self, seed: int) -> None:
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
-    def categorical(self, logits: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def noise(self) -> Noise:
+        """Set aside the randomness of the next draw."""
+        u = float(self._generator.random())
+        return Noise(u, u)
+
+    def categorical(
+        self, logits: Tensor, rows: NDArray[np.int64], noise: Sequence[Noise | None] = ()
+    ) -> NDArray[np.int64]:
         """Draw one index for each entry of `rows`, with probability proportional to exp(logits[row]).
 
         Parameters
@@ -45,6 +69,10 @@ class Rng:
             (U, V) unnormalised log-probabilities; each row that is drawn from has a finite entry.
         rows:
             (n,) the row that each draw is from; draws are independent.
+        noise:
+            For each draw the randomness that was set aside for it, if any: it inverts the cumulative distribution at
+            this number. Draws with the same noise from two distributions that are close to each other are mostly
+            equal, and each by itself has the law that it has without.
 
         Returns
         -------
@@ -55,7 +83,9 @@ class Rng:
         InvalidArgument
             If a row is not a number somewhere, or has no finite entry.
         """
-        uniforms = torch.from_numpy(self._generator.random(len(rows)))
+        known = np.array([np.nan if x is None else x.low for x in noise or [None] * len(rows)])
+        known[np.isnan(known)] = self._generator.random(int(np.isnan(known).sum()))
+        uniforms = torch.from_numpy(known)
         drawn: NDArray[np.int64] = inverse_cdf(logits, torch.from_numpy(rows), uniforms).cpu().numpy()
         if (drawn < 0).any():
             raise InvalidArgument(

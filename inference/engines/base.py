@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -78,6 +78,33 @@ class Usage:
     """Tokens evaluated after prompts (equal contexts counted once), those of drafts included."""
     drafted: int = 0
     """Tokens of drafts among them."""
+    rough: int = 0
+    """Rough passes, which guess drafts."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Guess(Protocol):
+    """Who guesses the tokens of drafts from rough distributions, see `Session.next_tokens`.
+
+    Attributes
+    ----------
+    lengths:
+        (n,) how many tokens to guess at most after each of the n contexts.
+    """
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """As above."""
+        ...
+
+    def __call__(self, following: NextTokens, members: Sequence[int]) -> list[int]:
+        """Return a token for each of `members`, indices of contexts, that follows the last one guessed; -1: no more.
+
+        `following` has the rough distributions after these contexts and the tokens guessed so far.
+        """
+        ...
 
 
 @dataclass(eq=False)
@@ -88,13 +115,21 @@ class Session(ABC):
 
     pass_cost: float = 0.0
     """What a forward pass costs beyond its tokens, in tokens of it. 0: drafts are not evaluated ahead."""
+    rough_cost: float = 0.0
+    """What a rough pass costs beyond its tokens, likewise. 0: there are none."""
 
     @abstractmethod
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
         """Return the distributions of the token that follows each of `contexts` (at least one).
 
         A session with a `pass_cost` may evaluate the `drafts`, tokens that probably follow each of them, in the same
-        pass; it then `knows` the contexts that these lead to until the next call.
+        pass; it then `knows` the contexts that these lead to until the next call. One with a `rough_cost` makes rough
+        passes first for the contexts that have no draft, and asks `guess` what their drafts are.
         """
 
     def knows(self, context: Context) -> bool:

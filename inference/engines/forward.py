@@ -41,6 +41,8 @@ class Forward:
         self.config = model.config.get_text_config(decoder=True)
         self.splits = bool(getattr(model, "_supports_attention_backend", False)) and self._takes_positions
         """Whether rows can share the keys and values of their prompts: the model leaves attention to an interface."""
+        self.guesses = False
+        """Whether `guess` computes something."""
 
     def extend(self, going: Pass, cache: Any, keep: Tensor) -> Tensor:
         """Return the (K, V') logits after the tokens `keep` (K,) of the M of a pass; `cache` takes up all."""
@@ -56,6 +58,10 @@ class Forward:
             )
         logits: Tensor = out.logits[0]
         return logits if self._takes_keep else logits[keep]
+
+    def guess(self, going: Pass, cache: Any, keep: Tensor) -> Tensor:
+        """Return what `extend` does, roughly, in a fraction of the time."""
+        raise NotImplementedError(f"{type(self).__name__} has no rough passes")
 
     def evaluate(self, sequences: Sequence[tuple[int, ...]], cache: Any = None, *, keep: int = 1) -> Tensor:
         """Return the (B, keep, V') logits after the last `keep` tokens of B sequences, and fill `cache`."""

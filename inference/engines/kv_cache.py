@@ -74,11 +74,15 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor]:
         """Write the new tokens' (1, heads, M, width) into their slots and columns."""
         going = current_pass()
-        at, columns = going.layout.slots + going.layout.first, going.layout.columns
-        self.keys[at, :, columns] = key_states[0].transpose(0, 1)
-        self.values[at, :, columns] = value_states[0].transpose(0, 1)
+        self.write(key_states[0].transpose(0, 1), value_states[0].transpose(0, 1), going.layout)
         going.layer = self
         return key_states, value_states
+
+    def write(self, keys: Tensor, values: Tensor, layout: Layout) -> None:
+        """Write the (M, heads, width) keys and values of a pass into their slots and columns."""
+        at, columns = layout.slots + layout.first, layout.columns
+        self.keys[at, :, columns] = keys
+        self.values[at, :, columns] = values
 
     def get_seq_length(self) -> int:
         """Return 0: positions are given to the model, and masks are the attention's own."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.engines.base import Context, NextTokens, Session
+from inference.engines.base import Context, Guess, NextTokens, Session
 from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.llama_cpp_population import Population
 
@@ -37,7 +37,12 @@ class LlamaCppSession(Session):
         self._populations: list[Population] = []
 
     @torch.inference_mode()
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
         """Return the (U, V) float32 distributions after the U distinct ones of `contexts`; `drafts` are not used.
 
         Raises

@@ -14,7 +14,6 @@ from grammars.errors import PPLError
 from inference.engines.embedded import EMBEDDED, directory
 from inference.engines.errors import ModelDamaged, ModelNotFound, UnsupportedModel
 from inference.engines.hub import REMEDY, ask_hub, cached, from_hub
-from inference.engines.packed import pack
 from inference.engines.progress_bars import without_progress_bars
 from ppl.errors import InvalidArgument
 
@@ -213,7 +212,7 @@ def _read(
     except torch.OutOfMemoryError as error:
         raise _too_large(name, dtype, device, error) from error
     engine = TransformersEngine(model, tokenizer, name=name)
-    pack(model)
+    engine.pack()
     return engine
 
 

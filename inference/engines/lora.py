@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inference.engines.errors import ModelDamaged, ModelNotFound, UnsupportedModel
-from inference.engines.packed import PackedLinear
+from inference.engines.packed import PackedLinear, PackedPart
 
 _KEY = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<factor>[AB])(?:\.\w+)?\.weight")
 _REFUSED = ("use_dora", "modules_to_save", "fan_in_fan_out", "trainable_token_indices", "target_parameters")
@@ -115,7 +115,7 @@ def _adapt(model: nn.Module, layer: str, pair: dict[str, Tensor], scale: float, 
             f"the adapter {path} changes {layer}, which the model does not have",
             hint="load it onto its own base model",
         ) from error
-    if type(old) not in (nn.Linear, PackedLinear) or set(pair) != {"A", "B"}:
+    if type(old) not in (nn.Linear, PackedLinear, PackedPart) or set(pair) != {"A", "B"}:
         raise UnsupportedModel(
             f"the adapter {path} changes {layer}, a {type(old).__name__}", hint="linear layers only"
         )
@@ -126,8 +126,12 @@ def _adapt(model: nn.Module, layer: str, pair: dict[str, Tensor], scale: float, 
             f"the adapter {path} changes {layer} by {tuple(change.shape)}, but it is {tuple(weight.shape)}",
             hint="load it onto its own base model",
         )
-    new = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    new.weight = nn.Parameter((weight.double().cpu() + scale * change).to(weight), requires_grad=False)
+    changed = (weight.double().cpu() + scale * change).to(weight)
     bias: Any = old.bias
+    if isinstance(old, PackedLinear | PackedPart):
+        setattr(holder, name, PackedLinear(changed, bias))
+        return
+    new = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    new.weight = nn.Parameter(changed, requires_grad=False)
     new.bias = bias
-    setattr(holder, name, PackedLinear(new) if isinstance(old, PackedLinear) else new)
+    setattr(holder, name, new)

@@ -8,6 +8,8 @@ the same sums in another order: results agree to float32 rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +18,13 @@ _ROWS = 16
 
 
 class PackedLinear(nn.Module):
-    """A linear layer y = x Wᵀ + b on the CPU in float32, for inference only; W is kept in blocks alone."""
+    """A linear layer y = x Wᵀ + b on the CPU, for inference only; W is kept in blocks alone."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.bias = linear.bias
+        self.bias = bias
         # No buffer: there is no way to save or to move a tensor in blocks.
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
 
     @property
     def weight(self) -> Tensor:
@@ -33,6 +35,40 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the (..., out_features) product for (..., in_features) rows."""
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+        return y
+
+    def added(self, x: Tensor, to: Tensor) -> Tensor:
+        """Return the sum of the product and the (..., out_features) of `to`."""
+        y: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, to, self._packed, self.bias, "add")
+        return y
+
+
+class PackedPart(nn.Module):
+    """Some of the outputs of a packed layer: one of several layers with the same inputs that were packed together.
+
+    Whoever knows of the whole computes it at once. This is what is left in the place of each layer; it computes the
+    whole, too, and gives its part.
+    """
+
+    def __init__(self, whole: PackedLinear, first: int, size: int) -> None:
+        super().__init__()
+        self._whole = [whole]  # in a list, since it is no submodule of each of its parts
+        self._outputs = slice(first, first + size)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias of this part."""
+        bias = self._whole[0].bias
+        return None if bias is None else bias[self._outputs]
+
+    @property
+    def weight(self) -> Tensor:
+        """A plain copy of its weights, (out_features, in_features)."""
+        return self._whole[0].weight[self._outputs].contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the (..., out_features) product for (..., in_features) rows."""
+        y: Tensor = self._whole[0](x)[..., self._outputs]
         return y
 
 
@@ -56,9 +92,30 @@ def pack(model: nn.Module) -> int:
         for module in list(model.modules()):
             for name, child in list(module.named_children()):
                 if type(child) is nn.Linear and _plain(child.weight):
-                    setattr(module, name, PackedLinear(child))
+                    setattr(module, name, PackedLinear(child.weight, child.bias))
                     count += 1
     return count
+
+
+def pack_together(module: nn.Module, names: Sequence[str]) -> PackedLinear:
+    """Replace packed layers of a module that have the same inputs by parts of one; return the whole.
+
+    Layers that were packed together before, and still are all of that whole, stay so.
+    """
+    layers = [getattr(module, name) for name in names]
+    wholes = {id(layer._whole[0]): layer._whole[0] for layer in layers if isinstance(layer, PackedPart)}
+    if len(wholes) == 1 and all(isinstance(layer, PackedPart) for layer in layers):
+        return next(iter(wholes.values()))
+    with torch.inference_mode():
+        weights = [layer.weight for layer in layers]
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        assert len(biases) in (0, len(layers)), "layers with and without a bias"
+        whole = PackedLinear(torch.cat(weights), torch.cat(biases) if biases else None)
+        first = 0
+        for name, weight in zip(names, weights, strict=True):
+            setattr(module, name, PackedPart(whole, first, len(weight)))
+            first += len(weight)
+    return whole
 
 
 def _plain(weight: Tensor) -> bool:

@@ -161,9 +161,16 @@ def split_attention(
             hint="use a model whose layers all attend to the tokens before, in the usual way",
         )
     going.layer = None
-    heads, shared = query.shape[1], key.shape[1]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return attend(query[0].transpose(0, 1) * scale, layer, layout, softcap, s_aux)[None], None
+
+
+def attend(
+    q: Tensor, layer: Layer, layout: Layout, softcap: float | None = None, sinks: Tensor | None = None
+) -> Tensor:
+    """Return the (M, H, width) attention of (M, H, width) queries, scaled; their keys and values are in the layer."""
+    heads, shared = q.shape[1], layer.keys.shape[1]
     rows, each = layout.positions.shape
-    q = query[0].transpose(0, 1) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if layout.queries is not None:
         q = q[layout.queries].transpose(1, 2)  # (A, H, Q, width)
     q = q.reshape(rows, shared, heads // shared * each, -1)
@@ -181,10 +188,10 @@ def split_attention(
     ):
         if hidden is not None:
             part.masked_fill_(hidden, -torch.inf)
-    shares = _shares(scores, s_aux).to(q.dtype).view(rows, shared, -1, scores.shape[-1])
+    shares = _shares(scores, sinks).to(q.dtype).view(rows, shared, -1, scores.shape[-1])
     out = _by_prompt(shares[..., :longest], layer.prompt_values, layout) + shares[..., longest:] @ own_values
     out = out.reshape(rows, heads, each, -1).transpose(1, 2).reshape(rows * each, heads, -1)
-    return (out if layout.queries is None else out[layout.places])[None], None
+    return out if layout.queries is None else out[layout.places]
 
 
 def _shares(scores: Tensor, sinks: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from grammars.vocabulary import Vocabulary
-from inference.engines.base import Context, Engine, NextTokens, Session
+from inference.engines.base import Context, Engine, Guess, NextTokens, Session
 from inference.engines.errors import NotSpellable, SessionClosed
 from inference.engines.ledger import Ledger
 from ppl.errors import InvalidArgument
@@ -48,8 +48,11 @@ class TableLM(Engine):
         Shown in messages.
     context_length:
         Largest number of tokens, prompt included; None where unbounded.
-    pass_cost:
-        What a call is taken to cost beyond its tokens, see `Session.pass_cost`: above 0, drafts are evaluated ahead.
+    pass_cost, rough_cost:
+        What a call, and a rough one, are taken to cost beyond their tokens, see `Session.pass_cost`: above 0, drafts
+        are evaluated ahead.
+    rough:
+        A model with the same tokens that drafts are guessed with; None: with none.
 
     Raises
     ------
@@ -73,12 +76,14 @@ class TableLM(Engine):
         name: str = "table",
         context_length: int | None = None,
         pass_cost: float = 0.0,
+        rough_cost: float = 0.0,
+        rough: TableLM | None = None,
     ) -> None:
         texts = tuple(t.encode() if isinstance(t, str) else t for t in tokens)
         if not all(texts):
             raise InvalidArgument("a token of a TableLM is empty", hint="every token must add text")
         self.name = name
-        self.pass_cost = pass_cost
+        self.pass_cost, self.rough_cost, self.rough = pass_cost, rough_cost, rough
         self.vocabulary = Vocabulary(tokens=(*texts, None), eos=frozenset({len(texts)}))
         self.context_length = context_length
         self.device = torch.device("cpu")
@@ -275,6 +280,7 @@ class TableSession(Session):
         super().__init__()
         self._engine: TableLM | None = engine
         self.pass_cost = engine.pass_cost
+        self.rough_cost = 0.0 if engine.rough is None else engine.rough_cost
         self._ledger = Ledger(self.usage)
         self._ahead: set[tuple[Ids, Ids]] = set()
 
@@ -286,13 +292,20 @@ class TableSession(Session):
         """Return the distributions after contexts that are known."""
         return self._answer([(c.prompt, c.generated()) for c in contexts])
 
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
         """Return the (U, V) float64 distributions after the U distinct ones of `contexts`."""
         asked = [(c.prompt, c.generated()) for c in contexts]
+        given = [tuple(draft) for draft in drafts or [()] * len(asked)]
+        drafts = given if guess is None else self._guessed(asked, given, guess)
         limit = self._open().context_length or math.inf
         ahead = [
             (prompt, (*generated, *draft[: n + 1]))
-            for (prompt, generated), draft in zip(asked, drafts or [()] * len(asked), strict=True)
+            for (prompt, generated), draft in zip(asked, drafts, strict=True)
             for n in range(len(draft))
             if len(prompt) + len(generated) + n < limit
         ]
@@ -302,6 +315,24 @@ class TableSession(Session):
         self.usage.drafted += len(set(ahead))
         self._ahead = set(ahead)
         return self._answer(asked)
+
+    def _guessed(self, asked: Sequence[tuple[Ids, Ids]], drafts: Sequence[Ids], guess: Guess) -> list[Ids]:
+        """Return the drafts, with guessed ones for those that have none."""
+        rough, result = self._open().rough, list(drafts)
+        assert rough is not None
+        going = [i for i, draft in enumerate(drafts) if not draft and guess.lengths[i]]
+        while going:
+            self.usage.rough += 1
+            laws = [rough.logprobs(asked[i][0], asked[i][1] + result[i]) for i in going]
+            tokens = guess(NextTokens(torch.stack(laws), np.arange(len(laws))), going)
+            for i, token in zip(going, tokens, strict=True):
+                result[i] += (token,) if token >= 0 else ()
+            going = [
+                i
+                for i, token in zip(going, tokens, strict=True)
+                if token >= 0 and len(result[i]) < guess.lengths[i]
+            ]
+        return result
 
     def _answer(self, asked: Sequence[tuple[Ids, Ids]]) -> NextTokens:
         engine = self._open()

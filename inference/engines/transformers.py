@@ -8,7 +8,9 @@ from typing import Any
 
 from inference.engines.forward import Forward
 from inference.engines.kv_cache import attention_windows
+from inference.engines.llama_forward import LlamaForward, covers
 from inference.engines.lora import with_adapter
+from inference.engines.packed import pack
 from inference.engines.prompt_cache import PromptCache
 from inference.engines.tokenized import TokenizedEngine, ids_of
 from inference.engines.transformers_session import TransformersSession
@@ -39,7 +41,7 @@ class TransformersEngine(TokenizedEngine):
         self.context_length = getattr(config, "max_position_embeddings", None)
         if getattr(config, "attn_logit_softcapping", None):
             model.set_attn_implementation("eager")  # the fused kernels have no soft cap
-        self.forward = Forward(model.eval().requires_grad_(False))
+        self.forward: Forward = Forward(model.eval().requires_grad_(False))
         self.prompts = PromptCache()
         super().__init__(
             tokenizer,
@@ -48,6 +50,14 @@ class TransformersEngine(TokenizedEngine):
             device=self.forward.device,
             name=name,
         )
+
+    def pack(self) -> None:
+        """Lay out the weights as the kernels of a CPU read them, in place; logits agree to float32 rounding."""
+        model = self.forward.model
+        if covers(model):
+            self.forward = LlamaForward(model)
+        else:
+            pack(model)
 
     def adapter(self, path: str | os.PathLike[str]) -> TransformersEngine:
         """Return this model with a LoRA adapter: another expert, which shares the weights that the adapter leaves.
@@ -63,7 +73,10 @@ class TransformersEngine(TokenizedEngine):
             If it cannot be read, does not fit this model, or is another kind of adapter.
         """
         model = with_adapter(self.forward.model, path)
-        return TransformersEngine(model, self._tokenizer, name=f"{self.name}+{Path(path).name}")
+        adapted = TransformersEngine(model, self._tokenizer, name=f"{self.name}+{Path(path).name}")
+        if isinstance(self.forward, LlamaForward):
+            adapted.pack()
+        return adapted
 
     def session(self) -> TransformersSession:
         """Return a fresh session."""

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from inference.engines.base import Context, NextTokens, Session, check_numbers
+from inference.engines.base import Context, Guess, NextTokens, Session, check_numbers
 from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.forward import batches
-from inference.engines.kv_cache import KVRows, Pass, Tail
+from inference.engines.kv_cache import KVRows, Tail
 from inference.engines.prompt_cache import Ids, Prompt
 
 if TYPE_CHECKING:
     from inference.engines.transformers import TransformersEngine
 
+Ints = NDArray[np.int64]
+
 _NOWHERE = -1
 _PASS_COST = {"cpu": 40.0, "cuda": 256.0}
 """What a pass costs beyond its tokens, in tokens: on a CPU as measured (docs/performance.md), on a GPU a low guess."""
+_ROUGH_COST = 10.0
+"""The same of a rough pass, which there is on a CPU only."""
 
 
 class _Answer(NamedTuple):
@@ -43,7 +48,8 @@ class _Known(NamedTuple):
 class _Job:
     """Contexts to be evaluated: `tokens` after the first `columns` columns of a slot, or after a bare prompt.
 
-    `draft` is evaluated with them, in case that it comes next; `to` is the slot where the row will stand.
+    `draft` is evaluated with them, in case that it comes next; at most `guessed` tokens of one may be guessed, for the
+    context `first` of those that are asked for. `to` is the slot where the row will stand.
     """
 
     prompt: Ids
@@ -51,6 +57,8 @@ class _Job:
     columns: int
     tokens: Ids
     draft: Ids = ()
+    first: int = 0
+    guessed: int = 0
     contexts: list[Context] = field(default_factory=list)
     to: int = _NOWHERE
 
@@ -71,6 +79,7 @@ class TransformersSession(Session):
         self.pass_cost = (
             0.0 if not engine.forward.splits else _PASS_COST.get(engine.device.type, _PASS_COST["cuda"])
         )
+        self.rough_cost = _ROUGH_COST if self.pass_cost and engine.forward.guesses else 0.0
         self._rows = KVRows(engine.windows)
         self._known: dict[Context, _Known] = {}
         self._ahead: dict[int, dict[int, _Answer]] = {}  # slot -> number of columns -> answer after them
@@ -97,7 +106,12 @@ class TransformersSession(Session):
         return self._answers(contexts)
 
     @torch.inference_mode()
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
         """Return the (U, V) float32 distributions after the U distinct ones of `contexts`.
 
         Raises
@@ -113,6 +127,7 @@ class TransformersSession(Session):
             job = self._resolve(context)
             if not job.tokens and job.slot != _NOWHERE:
                 continue
+            job.first, job.guessed = i, 0 if guess is None else guess.lengths[i]
             job = jobs.setdefault((job.prompt, job.slot, job.columns, job.tokens), job)
             job.contexts.append(context)
             if drafts and len(drafts[i]) > len(job.draft):
@@ -125,7 +140,7 @@ class TransformersSession(Session):
         grown = [job for job in jobs.values() if job.tokens]
         if engine.forward.splits:
             prompts = self._read([job.prompt for job in jobs.values() if job.slot == _NOWHERE])
-            grown_known, grown_ahead = self._extend(grown, known, prompts, expected=len(contexts))
+            grown_known, grown_ahead = self._extend(grown, known, prompts, guess, expected=len(contexts))
         else:
             prompts = self._read([job.prompt for job in bare])
             grown_known, grown_ahead = self._whole(grown), {}
@@ -221,7 +236,8 @@ class TransformersSession(Session):
                     hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
                 )
             if limit is not None:
-                job.draft = job.draft[: limit - len(job.prompt) - length]
+                room = limit - len(job.prompt) - length
+                job.draft, job.guessed = job.draft[:room], min(job.guessed, room)
 
     def _read(self, wanted: Sequence[Ids]) -> dict[Ids, Prompt]:
         """Return what is known of prompts; those that the model has not read are evaluated."""
@@ -259,6 +275,7 @@ class TransformersSession(Session):
         jobs: list[_Job],
         known: dict[Context, _Known],
         prompts: dict[Ids, Prompt],
+        guess: Guess | None,
         *,
         expected: int,
     ) -> tuple[dict[Context, _Known], dict[int, dict[int, _Answer]]]:
@@ -269,17 +286,19 @@ class TransformersSession(Session):
         pinned = {k.slot for k in known.values()} - {_NOWHERE}
         live = pinned | {job.slot for job in jobs if job.slot != _NOWHERE}
         rows.hold({job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == _NOWHERE}, sorted(live))
-        widest = max(job.columns + len(job.tokens) + len(job.draft) for job in jobs)
+        widest = max(job.columns + len(job.tokens) + max(len(job.draft), job.guessed) for job in jobs)
         rows.reserve(self._settle(jobs, pinned, expected), widest)
         rows.copy([(job.to, job.slot, job.columns) for job in jobs if job.slot not in (_NOWHERE, job.to)])
         for job in jobs:
             rows.prompt[job.to] = job.prompt
         jobs.sort(key=lambda job: job.to)
+        if guess is not None:
+            self._guess(jobs, guess)
         keep, offset = list[int](), 0
         for job in jobs:
             offset += len(job.tokens) + len(job.draft)
             keep += range(offset - len(job.draft) - 1, offset)
-        table = self._run(rows.passes([Tail(j.to, j.columns, j.tokens + j.draft) for j in jobs]), keep)
+        table = self._run([Tail(j.to, j.columns, j.tokens + j.draft) for j in jobs], keep)
         self.usage.tokens += offset
         self.usage.drafted += sum(len(job.draft) for job in jobs)
         grown, ahead, row = dict[Context, _Known](), dict[int, dict[int, _Answer]](), 0
@@ -312,15 +331,32 @@ class TransformersSession(Session):
             used.add(job.to)
         return max(*used, expected - 1) + 1 if max(used) >= self._rows.slots else self._rows.slots
 
-    def _run(self, passes: Sequence[Pass], keep: Sequence[int]) -> Tensor:
-        """Return the logits after the tokens `keep` of all passes, counted through."""
-        engine, wanted, tables, before = self._open(), np.array(keep), [], 0
-        for going in passes:
+    def _guess(self, jobs: Sequence[_Job], guess: Guess) -> None:
+        """Give drafts to the jobs that have none, by rough passes over their rows."""
+        engine = self._open()
+        going = [(job, job.tokens) for job in jobs if job.guessed and not job.draft]
+        while going:
+            tails = [Tail(j.to, j.columns + len(j.tokens + j.draft) - len(new), new) for j, new in going]
+            keep = np.cumsum([len(new) for _, new in going]) - 1
+            logits = self._run(tails, keep, rough=True)
+            following = NextTokens(engine.softmax(logits), np.arange(len(going)))
+            tokens = guess(following, [job.first for job, _ in going])
+            more = [(job, token) for (job, _), token in zip(going, tokens, strict=True) if token >= 0]
+            for job, token in more:
+                job.draft += (token,)
+            going = [(job, (token,)) for job, token in more if len(job.draft) < job.guessed]
+
+    def _run(self, tails: Sequence[Tail], keep: Sequence[int] | Ints, *, rough: bool = False) -> Tensor:
+        """Add tokens to rows, sorted by slot; return the logits after the tokens `keep` of them, counted through."""
+        engine, wanted, tables, before = self._open(), np.asarray(keep), [], 0
+        evaluate = engine.forward.guess if rough else engine.forward.extend
+        for going in self._rows.passes(tails):
             count = len(going.ids)
             within = wanted[(wanted >= before) & (wanted < before + count)] - before
             at = torch.from_numpy(within).to(engine.device)
-            tables.append(engine.forward.extend(going, self._rows.cache, at))
-            self.usage.calls += 1
+            tables.append(evaluate(going, self._rows.cache, at))
+            self.usage.rough += rough
+            self.usage.calls += not rough
             before += count
         return tables[0] if len(tables) == 1 else torch.cat(tables)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.engines.base import Context, NextTokens, Session, check_numbers
+from inference.engines.base import Context, Guess, NextTokens, Session, check_numbers
 from inference.engines.errors import SessionClosed
 from inference.engines.vllm_batch import Pass
 
@@ -46,7 +46,12 @@ class VLLMSession(Session):
         self._logprobs: Tensor | None = None
 
     @torch.inference_mode()
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
         """Return the (U, V) float32 distributions after the U distinct ones of `contexts`; drafts are left out.
 
         Raises

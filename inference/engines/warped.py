@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from inference.engines.base import Context, Engine, NextTokens, Session
+from inference.engines.base import Context, Engine, Guess, NextTokens, Session
 from inference.weights import log_masses
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
@@ -164,13 +164,19 @@ class _WarpedSession(Session):
 
     def __init__(self, lm: WarpedLM, base: Session) -> None:
         super().__init__(base.usage)
-        self.pass_cost = base.pass_cost
+        self.pass_cost, self.rough_cost = base.pass_cost, base.rough_cost
         self._lm = lm
         self._base = base
 
     @override
-    def next_tokens(self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()) -> NextTokens:
-        return self._lm.warp(self._base.next_tokens(contexts, drafts), contexts)
+    def next_tokens(
+        self,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
+    ) -> NextTokens:
+        warped = None if guess is None else _WarpedGuess(self._lm, guess)
+        return self._lm.warp(self._base.next_tokens(contexts, drafts, warped), contexts)
 
     @override
     def knows(self, context: Context) -> bool:
@@ -187,6 +193,18 @@ class _WarpedSession(Session):
     @override
     def close(self) -> None:
         self._base.close()
+
+
+class _WarpedGuess:
+    """Guesses from the warped ones of rough distributions."""
+
+    def __init__(self, lm: WarpedLM, guess: Guess) -> None:
+        self.lengths = guess.lengths
+        self._lm = lm
+        self._guess = guess
+
+    def __call__(self, following: NextTokens, members: Sequence[int]) -> list[int]:
+        return self._guess(NextTokens(self._lm._warped(following.logprobs), following.rows), members)
 
 
 def _normalised(logprobs: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from inference.engines.base import NextTokens
 from inference.text import TextState
 from inference.weights import Floats
-from ppl.rng import Rng
+from ppl.rng import Noise, Rng
 
 Tokens = NDArray[np.int64]
 
@@ -67,7 +67,13 @@ class Proposal:
         -------
         (n,) tokens, and (n,) the log-weights that the draws add.
         """
-        return rng.categorical(self.numerators, self.rows), np.zeros(len(self.rows))
+        return rng.categorical(self.numerators, self.rows, set_aside(states)), np.zeros(len(self.rows))
+
+
+def set_aside(states: Sequence[TextState]) -> list[Noise | None]:
+    """Take the randomness that was set aside for the next draw of each state; nothing if there is none for any."""
+    noise = [state.noise.pop(0) if isinstance(state, TextState) and state.noise else None for state in states]
+    return noise if any(noise) else []
 
 
 class Kernel(Protocol):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from grammars.vocabulary import Vocabulary
 from inference.infilling import InfillState
 from inference.text import TextState
 from inference.weights import log_sum_exp
-from ppl.rng import Edges, Rng
+from ppl.rng import Edges, Noise, Rng
 from ppl.successive import Draw, SuccessiveDraws
 
 GRAIN = 1 << 24
@@ -66,8 +67,13 @@ class ChoiceRng(Rng):
         """Announce that the next draw is of a token of `state`."""
         self._state = state if isinstance(state, TextState) else None
 
-    def categorical(self, logits: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    sets_aside: ClassVar[bool] = False
+
+    def categorical(
+        self, logits: Tensor, rows: NDArray[np.int64], noise: Sequence[Noise | None] = ()
+    ) -> NDArray[np.int64]:
         """Draw an index of each row: the end first, then from the likeliest on."""
+        assert not any(noise), "choices are made when a token is drawn"
         state, self._state = self._state, None
         return np.array([self._index(_Order(logits[row], state)) for row in rows.tolist()], dtype=np.int64)
 

@@ -18,10 +18,13 @@ from torch import Tensor
 
 from grammars.errors import PPLError
 from inference.weights import log_sum_exp, normalise
-from ppl.rng import Edges, Rng
+from ppl.rng import Edges, Noise, Rng
 from ppl.successive import Draw, SuccessiveDraws
 
 T = TypeVar("T")
+
+_EMPTY = 1e-14
+"""Parts of [0, 1) below this are rounding."""
 
 
 class TooManyPaths(PPLError, RuntimeError):
@@ -37,10 +40,20 @@ class EnumRng(Rng):
         self.alternatives: list[int] = []
         self.probability = 1.0
 
-    def categorical(self, logits: Tensor, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Enumerate each draw over the indices of positive probability."""
+    def noise(self) -> Noise:
+        """Return a uniform number of which nothing is known yet."""
+        return Noise()
+
+    def categorical(
+        self, logits: Tensor, rows: NDArray[np.int64], noise: Sequence[Noise | None] = ()
+    ) -> NDArray[np.int64]:
+        """Enumerate each draw over the indices of positive probability, given what is known of its noise."""
         table = logits.double().cpu().numpy()
-        return np.array([self._draw(normalise(table[row])) for row in rows], dtype=np.int64)
+        drawn = [
+            self._draw(normalise(table[row])) if known is None else self._invert(normalise(table[row]), known)
+            for row, known in zip(rows, noise or [None] * len(rows), strict=True)
+        ]
+        return np.array(drawn, dtype=np.int64)
 
     def without_replacement(self, logits: Tensor, rows: NDArray[np.int64]) -> SuccessiveDraws:
         """Enumerate each draw when it is asked for, over the indices that are left."""
@@ -52,6 +65,16 @@ class EnumRng(Rng):
         bounds = np.array([0.0, *inner, 1.0])
         cell = self._draw(np.diff(bounds))
         return float(bounds[cell] + bounds[cell + 1]) / 2
+
+    def _invert(self, probabilities: NDArray[np.float64], noise: Noise) -> int:
+        """Enumerate the indices whose part of [0, 1) meets what is known of a number; it is known to lie there then."""
+        above = np.cumsum(probabilities)
+        below = above - probabilities
+        parts = np.minimum(above, noise.high) - np.maximum(below, noise.low)
+        parts[(parts < _EMPTY) | (probabilities == 0.0)] = 0.0
+        index = self._draw(parts / parts.sum())
+        noise.low, noise.high = max(float(below[index]), noise.low), min(float(above[index]), noise.high)
+        return index
 
     def _draw(self, probabilities: NDArray[np.float64]) -> int:
         support = np.flatnonzero(probabilities > 0.0)
