@@ -14,9 +14,7 @@ from inference import AWRS, SMC, Enumerate, SteeringSMC, TableLM, TableMDM, infe
 from inference.branching import Move
 from inference.optimal_resampling import Rest, optimal
 from inference.testing import TooManyPaths, check_together, check_unbiased, expectation, paths
-from inference.testing.strategies import programs
-from inference.testing.suite import (
-    check_method,
+from inference.testing.programs import (
     corrected,
     filled,
     foreseen,
@@ -26,9 +24,10 @@ from inference.testing.suite import (
     respelled,
     uneven,
 )
+from inference.testing.strategies import programs
+from inference.testing.suite import check_method
 from ppl import Categorical, InvalidArgument, condition, factor, memo, observe, program, sample
-
-LM = TableLM.random(["a", "b", "c"], seed=4)
+from tests.inference.shared_programs import LM, two_texts
 
 
 def outcomes(weights):
@@ -139,16 +138,6 @@ def test_random_programs(random, size):
         check_unbiased(random.model(), SteeringSMC(size, draws=1), max_paths=1500)
     except TooManyPaths:
         reject()
-
-
-@program
-def two_texts():
-    first = sample(LM("x", max_tokens=2) & Regex("[ab]*c?"))
-    factor(0.7 * len(first))
-    coin = sample(Categorical("uv", [1, 2]))
-    second = sample(LM(first + coin, max_tokens=2, stop="c"))
-    condition(first != second)
-    return first, coin, second
 
 
 @settings(max_examples=20)
