@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 import numpy as np
 import torch
 
-from inference import posterior_json
 from inference.diagnosis.genealogy import Genealogy
 from inference.diagnosis.precision import genealogy_of, log_evidence_error, standard_error
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
+from inference.posterior_json import from_plain, to_plain
 from inference.record import Record
 from inference.report import SiteReport
 from inference.sample import Sample, Weighted
@@ -263,12 +263,12 @@ class Posterior(Generic[R]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but targets and parsers as plain JSON values; see `from_dict`."""
-        return posterior_json.to_dict(self)
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], type_: Any = None) -> Posterior[Any]:
         """Return the posterior that `to_dict` described; values are validated as `type_` where it is given."""
-        return cls(**posterior_json.arguments(data, type_))
+        return cls(**from_plain(data, type_))
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""

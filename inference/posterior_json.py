@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inference.posterior import Posterior
 
 
-def to_dict(posterior: Posterior[Any]) -> dict[str, Any]:
+def to_plain(posterior: Posterior[Any]) -> dict[str, Any]:
     """Return everything but targets and parsers as plain JSON values.
 
     Raises
@@ -47,8 +47,8 @@ def to_dict(posterior: Posterior[Any]) -> dict[str, Any]:
     }
 
 
-def arguments(data: dict[str, Any], type_: Any = None) -> dict[str, Any]:
-    """Return the arguments of the `Posterior` that `to_dict` described, its values validated as `type_` if given."""
+def from_plain(data: dict[str, Any], type_: Any = None) -> dict[str, Any]:
+    """Return the arguments of the `Posterior` that `to_plain` described, its values validated as `type_` if given."""
     convert = TypeAdapter(type_).validate_python if type_ is not None else _unchanged
     return {
         "samples": [_sample(described, convert) for described in data["samples"]],
