@@ -165,6 +165,22 @@ def test_its_evidence_varies_less_than_that_of_smc():
     assert error(SteeringSMC(8)) < error(SMC(8))
 
 
+def test_explain_tells_what_it_does_where_tokens_are_only_checked():
+    @program
+    def both():
+        first = sample(LM("x", max_tokens=2) & Regex("[ab]*"))
+        return first, sample(LM("y", max_tokens=2) & Regex("[ab]*").by_check())
+
+    posterior = infer(both(), SteeringSMC(4, draws=3))
+    masked, checked = posterior.sites
+    assert "SteeringSMC saw 3 draws of each particle" in checked.note
+    assert checked.note in str(checked)
+    assert not masked.note
+    assert posterior.explain().count("SteeringSMC saw") == 1
+    assert type(posterior).from_json(posterior.to_json()).explain() == posterior.explain()
+    assert "SteeringSMC" not in infer(both(), SMC(4)).explain()
+
+
 def test_texts_that_are_spelled_differently_are_merged():
     spelling = TableLM.random(["a", "b", "ab"], seed=2)
 
