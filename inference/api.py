@@ -43,10 +43,11 @@ from inference.methods import (
     Until,
 )
 from inference.nesting import nested, normalised
-from inference.posterior import Posterior, Sample, Weighted
+from inference.posterior import Posterior
 from inference.record import Flag, Move, Record
 from inference.report import PartReport, SiteReport
 from inference.rewards import classifier
+from inference.sample import Sample, Weighted
 from inference.solving import Solution, solve
 from inference.voting import Ranked, Vote
 

@@ -10,11 +10,12 @@ from inference.diagnostics import Cost
 from inference.estimators import AWRS
 from inference.methods.base import Method
 from inference.methods.smc import SMC
-from inference.posterior import Posterior, Sample
+from inference.posterior import Posterior
 from inference.progress import Progress, progress_for
 from inference.recording import Recording
 from inference.report import reports
 from inference.runtime import Runtime
+from inference.sample import Sample
 from ppl.errors import InvalidArgument
 from ppl.program import Model, Program
 from ppl.rng import Rng

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
-from pydantic_core import to_json
 
 from inference.diagnosis.genealogy import Genealogy
 from inference.diagnosis.precision import genealogy_of, log_evidence_error, standard_error
 from inference.diagnostics import Cost, Step
 from inference.errors import NoSurvivors
+from inference.posterior_json import from_plain, to_plain
 from inference.record import Record
 from inference.report import SiteReport
+from inference.sample import Sample, Weighted
 from inference.voting import Ranked, Vote, grouped, vote
 from inference.weights import Floats, effective_sample_size, normalise
 from ppl.errors import InvalidArgument
-from ppl.fiber import Raised
 from ppl.rng import Rng, drawing_seed
-from ppl.trace import Address, Choice, Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,29 +29,10 @@ if TYPE_CHECKING:
     from inference.diagnosis.findings import Diagnosis
     from inference.html.page import Report
 
+__all__ = ["Posterior", "Sample", "Weighted"]
+
 R = TypeVar("R")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True)
-class Sample(Generic[R]):
-    """One finished run: its value, its unnormalised log-weight in nats, its choices, and its place among all runs.
-
-    The place, from 0, is that in the last population, the dead included, by which `Step.ancestors` lead to the start.
-    """
-
-    value: R
-    log_weight: float
-    trace: Trace
-    place: int = -1
-
-
-class Weighted(NamedTuple, Generic[R]):
-    """A sample with its normalised weight, as iteration over a posterior gives it."""
-
-    value: R
-    weight: float
-    trace: Trace
 
 
 class Posterior(Generic[R]):
@@ -285,70 +263,12 @@ class Posterior(Generic[R]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but targets and parsers as plain JSON values; see `from_dict`."""
-        return {
-            "format": 1,
-            "method": self.method,
-            "seed": self.seed,
-            "log_evidence": _finite_or_none(self.log_evidence),
-            "no_survivors": self.no_survivors,
-            "particles": self.particles,
-            "chains": self.chains,
-            "samples": [
-                {
-                    "value": _jsonable(s.value),
-                    "log_weight": s.log_weight,
-                    "place": s.place,
-                    "trace": [
-                        {"address": asdict(c.address), "outcome": _jsonable(c.outcome)} for c in s.trace
-                    ],
-                }
-                for s in self.samples
-            ],
-            "steps": [asdict(s) | {"log_increment": _finite_or_none(s.log_increment)} for s in self.steps],
-            "cost": asdict(self.cost),
-            "sites": [asdict(site) for site in self.sites],
-            "record": None if self.record is None else self.record.to_dict(),
-        }
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], type_: Any = None) -> Posterior[Any]:
         """Return the posterior that `to_dict` described; values are validated as `type_` where it is given."""
-        convert: Callable[[Any], Any] = (
-            TypeAdapter(type_).validate_python if type_ is not None else lambda value: value
-        )
-        samples = [
-            Sample(
-                convert(s["value"]),
-                s["log_weight"],
-                Trace([Choice(Address(**c["address"]), None, c["outcome"]) for c in s["trace"]]),
-                s.get("place", -1),
-            )
-            for s in data["samples"]
-        ]
-        steps = [
-            Step(
-                **s
-                | {"log_increment": _or_minus_inf(s["log_increment"]), "ancestors": _tuple(s["ancestors"])}
-            )
-            for s in data["steps"]
-        ]
-        log_evidence = _or_minus_inf(data["log_evidence"])
-        cost = Cost(**data["cost"])
-        sites = [SiteReport.from_dict(site) for site in data.get("sites", ())]
-        record = None if data.get("record") is None else Record.from_dict(data["record"])
-        return cls(
-            samples,
-            log_evidence,
-            data["method"],
-            data["seed"],
-            steps,
-            cost,
-            data["no_survivors"],
-            sites,
-            record,
-            data.get("particles", 0),
-            data.get("chains"),
-        )
+        return cls(**from_plain(data, type_))
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""
@@ -376,31 +296,6 @@ class Posterior(Generic[R]):
         return self.samples
 
 
-def _jsonable(value: Any) -> Any:
-    """Return a value as plain JSON, infinite numbers as strings; a memoised exception as its text."""
-    if isinstance(value, Raised):
-        return repr(value.error)
-    try:
-        return json.loads(to_json(value, inf_nan_mode="strings"))
-    except (ValueError, TypeError) as error:
-        raise InvalidArgument(
-            f"a value of this posterior has no JSON form: {_line(value)}: {error}",
-            hint="return str, numbers, lists, dicts, dataclasses or pydantic models from the program",
-        ) from error
-
-
 def _line(value: Any, limit: int = 100) -> str:
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _finite_or_none(x: float) -> float | None:
-    return x if np.isfinite(x) else None
-
-
-def _or_minus_inf(x: float | None) -> float:
-    return -np.inf if x is None else x
-
-
-def _tuple(xs: Sequence[int] | None) -> tuple[int, ...] | None:
-    return None if xs is None else tuple(xs)

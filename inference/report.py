@@ -76,6 +76,8 @@ class SiteReport:
         The kernel that the compiler chose, and why.
     ended, forced:
         Texts that came to their ends, and those of them that ended because they had `max_tokens` tokens.
+    note:
+        What the method did there in a way of its own; empty where it did not.
     """
 
     address: str
@@ -93,6 +95,7 @@ class SiteReport:
     reason: str = ""
     ended: int = 0
     forced: int = 0
+    note: str = ""
 
     @property
     def acceptance(self) -> float | None:
@@ -117,7 +120,7 @@ class SiteReport:
             first.append(f"weight variance {self.weight_variance:.3g} per tick")
         if self.guesses:
             first.append(f"drafts: {self.guessed / self.guesses:.0%} of {self.guesses} tokens came true")
-        return ["; ".join(first), *map(str, self.parts)]
+        return ["; ".join(first), *([self.note] if self.note else []), *map(str, self.parts)]
 
     def __str__(self) -> str:
         head, *rest = self.lines()
@@ -152,6 +155,7 @@ def _report(site: Site, address: str) -> SiteReport:
         reason=site.reason,
         ended=tally.ended,
         forced=tally.forced,
+        note=tally.note,
     )
 
 

@@ -24,18 +24,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from typing_extensions import override
 
-from inference.kernels import Proposal
-from inference.particle import Particle
-from inference.path_storage import Run, RunStorage
+from inference.path_storage import Run
 from inference.runtime import Runtime
 from inference.scheduler import Todo
 from inference.text import TextState
 from inference.twists import State
+from inference.visit_storage import Opened, VisitStorage
 from inference.visits import Given, Ids, Key, Score, Visit, score_texts, score_value, written
-from inference.weights import Floats
 from ppl.compiler.normal_form import FiniteForm, TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.fiber import Draw, Request
@@ -79,29 +76,11 @@ class _Retrace:
     log_correction: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A site whose draw is not complete."""
-
-    key: Key
-    before: Particle
-    earned: float
-
-
-class Retracing(RunStorage):
-    """A scheduler whose runs remember their sites, and may begin from a change of a given run.
-
-    Attributes
-    ----------
-    visits:
-        For each particle its latest visit; None before the first.
-    """
+class Retracing(VisitStorage):
+    """A population whose runs remember their sites, and may begin from a change of a given run."""
 
     def __init__(self, model: Model[Any], size: int, rng: Rng, runtime: Runtime) -> None:
         super().__init__(model, size, rng, runtime)
-        self.visits: list[Visit | None] = [None] * size
-        self._opened: list[_Opened | None] = [None] * size
-        self._log_proposals = np.zeros(size)  # of the texts that are being written; nan where checks decided
         self._retraces = [_Retrace() for _ in range(size)]
 
     def change(self, changes: Sequence[Change]) -> None:
@@ -117,16 +96,6 @@ class Retracing(RunStorage):
             assert pending is not None
             todo.append((i, pending))
         self._settle(todo)
-
-    @override
-    def run(self, i: int) -> Run:
-        """Return particle i, which has finished, with its sites."""
-        visits = []
-        visit = self.visits[i]
-        while visit is not None:
-            visits.append(visit)
-            visit = visit.parent
-        return Run(self.particles[i], self.earned(i), visits=tuple(reversed(visits)))
 
     def log_correction(self, i: int) -> float:
         """Return the log of what the density of run i is worth beyond its weight, relative to the old run's, in nats.
@@ -174,13 +143,6 @@ class Retracing(RunStorage):
     # Moves: as those of the scheduler, with draws that are kept or offered.
 
     @override
-    def select(self, ancestors: NDArray[np.int64], log_weights: Floats | None = None) -> None:
-        super().select(ancestors, log_weights)
-        self.visits = [self.visits[a] for a in ancestors.tolist()]
-        self._opened = [self._opened[a] for a in ancestors.tolist()]
-        self._log_proposals = self._log_proposals[ancestors]
-
-    @override
     def _is_scored(self, i: int, request: Request) -> bool:
         if super()._is_scored(i, request):
             return True
@@ -224,47 +186,19 @@ class Retracing(RunStorage):
         return self._open(i, request)
 
     @override
-    def _note_value(self, i: int, form: FiniteForm, index: int) -> None:
-        opened, score = self._opened[i], score_value(form, form.values[index])
-        assert opened is not None
-        self._visited(i, opened, score.value, (), score.log_weight, score.log_proposal)
-
-    @override
-    def _note(self, indices: Sequence[int], proposal: Proposal, tokens: NDArray[np.int64]) -> None:
-        numerators = proposal.numerators
-        rows = torch.from_numpy(proposal.rows).to(numerators.device)
-        drawn = numerators[rows, torch.from_numpy(tokens).to(numerators.device)].double().cpu().numpy()
-        for k, i in enumerate(indices):
-            state = self.particles[i].text
-            known = isinstance(state, TextState) and state.kernel != "awrs"
-            self._log_proposals[i] += drawn[k] - proposal.log_weights[k] if known else math.nan
-
-    @override
     def _end_text(self, i: int, state: State) -> Request:
-        opened = self._opened[i]
+        if self._retraces[i].offered is None:
+            return super()._end_text(i, state)
+        opened, request = self._opened[i], self.particles[i].fiber.pending
+        assert isinstance(state, TextState)
         assert opened is not None
-        log_weight, log_q = self.earned(i) - opened.earned, float(self._log_proposals[i])
-        if self._retraces[i].offered is not None:
-            assert isinstance(state, TextState)
-            self._retraces[i].offered = state, log_q
-            self.log_weights[i] -= log_weight
-            self.particles[i].text = None
-            request = self.particles[i].fiber.pending
-            assert request is not None
-            return request
-        path = written(state) if isinstance(state, TextState) else ()
-        known = None if math.isnan(log_q) else log_q
-        self._visited(i, opened, state.shown, path, log_weight, known)
-        return super()._end_text(i, state)
+        assert request is not None
+        self._retraces[i].offered = state, float(self._log_proposals[i])
+        self.log_weights[i] -= self.earned(i) - opened.earned
+        self.particles[i].text = None
+        return request
 
-    # Sites.
-
-    def _key(self, i: int, request: Draw) -> Key:
-        count, visit = 0, self.visits[i]
-        while visit is not None:
-            count += visit.key[0] == request.address
-            visit = visit.parent
-        return request.address, count
+    # Sites of the old run.
 
     def _later(self, i: int, request: Draw) -> Visit | None:
         """Return what the old run drew at this site, if it was there after the change."""
@@ -290,35 +224,9 @@ class Retracing(RunStorage):
         assert isinstance(form, TextForm)
         return Given(request.address, request.target, form.text.lm, old.path)
 
-    def _open(self, i: int, request: Draw) -> Todo:
-        """Draw afresh."""
-        self._opened[i] = _Opened(self._key(i, request), self.particles[i].fork(), self.earned(i))
-        self._log_proposals[i] = 0.0
-        return super()._handle(i, request)
-
-    def _visited(
-        self, i: int, opened: _Opened, value: Any, path: Ids, log_weight: float, log_q: float | None
-    ) -> Visit:
-        """Take note of a site whose draw is complete."""
-        request = opened.before.fiber.pending
-        assert isinstance(request, Draw)
-        visit = Visit(
-            opened.key,
-            request.target,
-            opened.before,
-            opened.earned,
-            value,
-            path,
-            log_weight,
-            log_q,
-            self.visits[i],
-        )
-        self.visits[i], self._opened[i] = visit, None
-        return visit
-
     def _keep(self, i: int, request: Draw, old: Visit, score: Score | None) -> Todo:
         """Answer with the old run's draw, with its new score or, without one, as it was."""
-        opened = _Opened(self._key(i, request), self.particles[i].fork(), self.earned(i))
+        opened = Opened(self._key(i, request), self.particles[i].fork(), self.earned(i))
         if score is None:
             score = Score(old.value, old.log_weight, math.nan)
             log_q = old.log_proposal
@@ -327,7 +235,7 @@ class Retracing(RunStorage):
         return self._answer(i, opened, score, old.path, log_q, old)
 
     def _answer(
-        self, i: int, opened: _Opened, score: Score, path: Ids, log_q: float | None, old: Visit | None
+        self, i: int, opened: Opened, score: Score, path: Ids, log_q: float | None, old: Visit | None
     ) -> Todo:
         """Answer with a draw that is known, and add its weight."""
         if not self._add_weight(i, score.log_weight, f"{score.value!r} has no weight here"):
@@ -342,7 +250,7 @@ class Retracing(RunStorage):
     def _propose_change(self, i: int, request: Draw, target: Target[Any]) -> Todo:
         """Draw the changed site from a target that is not its own."""
         own, other = normal_form(request.target), normal_form(target)
-        opened = _Opened(self._key(i, request), self.particles[i].fork(), self.earned(i))
+        opened = Opened(self._key(i, request), self.particles[i].fork(), self.earned(i))
         if isinstance(own, FiniteForm) and isinstance(other, FiniteForm):
             logits = torch.tensor([other.log_masses], dtype=torch.float64)
             index = int(self.rng.categorical(logits, np.zeros(1, dtype=np.int64))[0])

@@ -184,6 +184,8 @@ class Tally:
     """Texts that came to their ends."""
     forced: int = 0
     """Those of them that ended because they had `max_tokens` tokens."""
+    note: str = ""
+    """What the method did there in a way of its own."""
 
     @property
     def mean_mass(self) -> float:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Never, TypeGuard
 
 from grammars.vocabulary import Vocabulary
 from ppl.errors import InvalidArgument, PromptTooLong
+from ppl.misplaced import refuse
 
 if TYPE_CHECKING:
     from ppl.compiler.plan import TextPlan
@@ -73,7 +74,9 @@ class LM(ABC):
                 hint="shorten the prompt, lower max_tokens, or load a model with a longer context",
             )
 
-    def __call__(self, prompt: str, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
+    def __call__(
+        self, prompt: str, *, stop: str | Iterable[str] = (), max_tokens: int = 256, **misplaced: Never
+    ) -> Text:
         """Return the distribution of the texts with which the model continues `prompt`.
 
         A draw is a sequence of tokens ended by an end-of-sequence id or by the first occurrence of a `stop`
@@ -89,12 +92,18 @@ class LM(ABC):
             One or several strings that end the text.
         max_tokens:
             At least 1.
+        **misplaced:
+            Refused: a temperature, say, makes another model, `WarpedLM`.
 
         Raises
         ------
         PromptTooLong
             If the prompt and `max_tokens` more tokens do not fit the model's context.
+        InvalidArgument
+            If an argument is outside its domain or misplaced.
         """
+        if misplaced:
+            refuse("lm(prompt)", misplaced, "the prompt, stop= and max_tokens=")
         if not is_text(prompt):
             raise InvalidArgument(
                 f"the prompt is {prompt!r}, not a text",
@@ -102,8 +111,12 @@ class LM(ABC):
             )
         return self._text(self.encode_prompt(prompt), prompt, stop, max_tokens)
 
-    def chat(self, messages: Messages, *, stop: str | Iterable[str] = (), max_tokens: int = 256) -> Text:
+    def chat(
+        self, messages: Messages, *, stop: str | Iterable[str] = (), max_tokens: int = 256, **misplaced: Never
+    ) -> Text:
         """Return the distribution of the assistant's answer to `messages`; see `__call__` for the rest."""
+        if misplaced:
+            refuse("lm.chat(messages)", misplaced, "the messages, stop= and max_tokens=")
         if is_text(messages):
             chat, shown = [{"role": "user", "content": messages}], messages
         else:

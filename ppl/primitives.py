@@ -17,13 +17,14 @@ import math
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVar, overload
+from typing import Any, Never, TypeVar, overload
 
 from grammars.types import constraint_of
 from ppl.compiler.normal_form import InfillForm, TextForm, normal_form
 from ppl.errors import InvalidArgument
 from ppl.fiber import Draw, Observe, Weigh, current_fiber
 from ppl.lm import is_text
+from ppl.misplaced import refuse
 from ppl.program import Model
 from ppl.targets import Target
 from ppl.trace import Address
@@ -39,7 +40,7 @@ def sample(target: Target[T], *, name: str | None = None) -> T: ...
 def sample(target: Target[Any], type_: type[T], *, name: str | None = None) -> T: ...
 @overload
 def sample(target: Target[Any], type_: Any, *, name: str | None = None) -> Any: ...
-def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
+def sample(target: Any, type_: Any = None, *, name: str | None = None, **misplaced: Never) -> Any:
     """Draw a value from `target`.
 
     Parameters
@@ -52,12 +53,21 @@ def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
         to it and returns the parsed value.
     name:
         A name for the site, shown in traces and messages.
+    **misplaced:
+        Refused: settings of the text, of the model or of the run, which are not the draw's.
 
     Returns
     -------
     The text as a str (bytes that are not UTF-8 become U+FFFD), the parsed value, or the finite value.
+
+    Raises
+    ------
+    InvalidArgument
+        If `target` is none or has no meaning, or an argument is misplaced; it leaves `infer` as a `ProgramError`.
     """
     fiber = current_fiber("sample")
+    if misplaced:
+        refuse("sample", misplaced, "a target, a type and name=")
     if isinstance(target, Model):
         if type_ is not None:
             raise InvalidArgument("sample(model, T): a program's value has its own type", hint="leave T out")
@@ -79,7 +89,7 @@ def sample(target: Any, type_: Any = None, *, name: str | None = None) -> Any:
     return fiber.request(Draw(_address(sys._getframe(1), name), target, parse))
 
 
-def observe(target: Target[T], value: T, *, name: str | None = None) -> None:
+def observe(target: Target[T], value: T, *, name: str | None = None, **misplaced: Never) -> None:
     """Multiply the weight by the density of `target` at `value`.
 
     For a language model this is the probability of the canonical tokenization of the text, its end included
@@ -87,6 +97,8 @@ def observe(target: Target[T], value: T, *, name: str | None = None) -> None:
     For a `Categorical`, the probability of the value.
     """
     fiber = current_fiber("observe")
+    if misplaced:
+        refuse("observe", misplaced, "a target, a value and name=")
     form = normal_form(target)
     if isinstance(form, InfillForm):
         raise InvalidArgument(

@@ -158,6 +158,10 @@ class _Steered(Pruning):
         """Return the tokens that each particle draws, each distinct one with its mean weight over the draws."""
         repeated = np.repeat(np.arange(len(particles)), self._draws)
         states: list[Any] = [self._text(particles[k]) for k in repeated]
+        for site in {state.site for state in states}:
+            site.tally.note = (
+                f"of tokens that are only checked, SteeringSMC saw {self._draws} draws of each particle"
+            )
         with self._located(particles[0]):
             tokens, log_weights = proposal.take(repeated).draw(self.rng, states)
         found: defaultdict[tuple[int, int], float] = defaultdict(lambda: -math.inf)

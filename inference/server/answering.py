@@ -1,4 +1,4 @@
-"""Answering: the posterior of a request, and the choices that are drawn from it (`inference.drawing`)."""
+"""Answering: the posterior of a prompt, and the choices that are drawn from it (`inference.drawing`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from inference.posterior import Posterior
 from inference.progress import Progress
 from inference.recording import Recording
 from inference.runtime import Runtime
-from inference.server.asked import Asked
+from inference.server.asked import Asked, Prompt
 from inference.server.errors import RequestError
 from inference.text import TextState
 from inference.weights import Floats
@@ -73,7 +73,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The posterior of a request, and the choices."""
+    """The posterior of a prompt, and the choices."""
 
     posterior: Posterior[str]
     choices: tuple[Choice, ...]
@@ -97,8 +97,8 @@ class Listener(Progress):
         self.tick, self.live, self.drawn = step.tick, step.live, drawn
 
 
-def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
-    """Return the answer to a request, computed among other tasks.
+def answer(asked: Asked, prompt: Prompt, listener: Listener, task: Task[Answer]) -> Answer:
+    """Return the answer to a prompt of a request, computed among other tasks.
 
     Raises
     ------
@@ -109,15 +109,15 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
     """
     recording = Recording() if listener.spelled is None else _Spelling(listener.spelled)
     runtime = Runtime(None, TaskSessions(task), task.clock, drafts=False, recorder=recording)
-    posterior = posterior_of(asked.model, asked.method, asked.seed, runtime, listener)
+    posterior = posterior_of(prompt.model, asked.method, prompt.seed, runtime, listener)
     if not posterior.samples:
-        raise _no_survivors(posterior)
-    chosen = draw(posterior.weights, asked.n, Rng(drawing_seed(asked.seed)))
+        raise _no_survivors(posterior, prompt.field)
+    chosen = draw(posterior.weights, asked.n, Rng(drawing_seed(prompt.seed)))
     paths = {i: written(posterior, i) for i in set(chosen)}
     tables: dict[Ids, Tensor] = {}
     if asked.logprobs is not None:
         distinct = list(dict.fromkeys(ids for ids, _ in paths.values()))
-        requests = [(asked.text.prompt, ids[:-1]) for ids in distinct]
+        requests = [(prompt.text.prompt, ids[:-1]) for ids in distinct]
         along = TaskSessions(task).along({asked.lm: requests})[asked.lm]
         tables = dict(zip(distinct, along, strict=True))
     shares = {text: share for text, _, share in posterior.ranked_groups()}
@@ -125,19 +125,20 @@ def answer(asked: Asked, task: Task[Answer], listener: Listener) -> Answer:
     for i in chosen:
         text, (ids, ended) = posterior.samples[i].value, paths[i]
         positions = None if asked.logprobs is None else _positions(asked, text, ids, tables[ids])
-        cut = asked.cut and ended and len(ids) == asked.text.max_tokens
+        cut = asked.cut and ended and len(ids) == prompt.text.max_tokens
         call = None if asked.tools is None else asked.tools.call(text)
         choices.append(Choice(text, shares[text], len(ids), cut, call, positions))
     return Answer(posterior, tuple(choices))
 
 
-def _no_survivors(posterior: Posterior[str]) -> RequestError:
+def _no_survivors(posterior: Posterior[str], field: str) -> RequestError:
     """Return the error that tells why no run survived; the place in the program is of no use to a client."""
     place, _, reason = (posterior.no_survivors or "").partition("): ")
     return RequestError(
         f"no run of {posterior.method} survived, seed {posterior.seed}: {reason or place}",
         hint="more particles, a higher max_tokens, a looser constraint, or a prompt that says what is wanted",
         status=422,
+        param=field,
         code="no_survivors",
     )
 

@@ -1,4 +1,4 @@
-"""What a request asks for: a program with a method, how many choices of its posterior, and what is told of them."""
+"""What a request asks for: programs with a method, how many choices of each posterior, and what is told of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Limits:
     max_tokens:
         Of a text whose request does not say.
     max_moves:
-        Runs of the method times `max_tokens`, at most.
+        Runs of the method times `max_tokens`, over all prompts, at most.
     max_body:
         Bytes of a request, at most.
     """
@@ -47,6 +47,33 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """A prompt of a request, with what is written after it.
+
+    Attributes
+    ----------
+    field:
+        Its place in the request, such as "prompt[1]".
+    text:
+        The text under the model that is sampled from, which may be a warped one.
+    target:
+        The text under its constraint.
+    seed:
+        Of its posterior.
+    """
+
+    field: str
+    text: Text
+    target: Target[str]
+    seed: int
+
+    @property
+    def model(self) -> Model[str]:
+        """The program with its arguments."""
+        return text_program(self.target)
+
+
+@dataclass(frozen=True)
 class Asked:
     """What is computed for a request, and in which form it is answered.
 
@@ -54,16 +81,14 @@ class Asked:
     ----------
     lm:
         The model as it is, whose log-probabilities are told.
-    text:
-        The text under the model that is sampled from, which may be a warped one.
-    target:
-        The text under its constraint.
+    prompts:
+        What is written, each by itself: of a chat one, of a completion one or several.
     cut:
         Whether a text that reaches `max_tokens` is over there; else it had to end of itself.
     method, seed:
-        How the posterior is computed.
+        How the posteriors are computed. One prompt has this seed, several have seeds derived from it.
     n:
-        The number of choices.
+        The number of choices for each prompt.
     logprobs:
         How many alternatives are told for each token; None: no log-probabilities.
     tools:
@@ -75,8 +100,7 @@ class Asked:
     """
 
     lm: Engine
-    text: Text
-    target: Target[str]
+    prompts: tuple[Prompt, ...]
     cut: bool
     method: Method
     seed: int
@@ -88,18 +112,13 @@ class Asked:
     include_usage: bool
 
     @property
-    def model(self) -> Model[str]:
-        """The program with its arguments."""
-        return text_program(self.target)
-
-    @property
     def token_by_token(self) -> bool:
-        """Whether each token is final once it is drawn: there is one run, and nothing that it may fail.
+        """Whether each token is final once it is drawn: a prompt has one run, and nothing that it may fail.
 
         Of several runs, or under a constraint, a run may have weight 0 in the end, or another may be chosen.
         """
         single = isinstance(self.method, SMC | Importance) and self.method.particles == 1
-        return single and self.n == 1 and self.target is self.text
+        return single and self.n == 1 and all(prompt.target is prompt.text for prompt in self.prompts)
 
 
 def most_runs(method: Method) -> int | None:

@@ -6,7 +6,7 @@ What each field means is in `docs/server.md`. Every field is either understood o
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,16 @@ from grammars.errors import PPLError
 from inference.cli.methods import method_of
 from inference.engines.base import Engine
 from inference.engines.warped import WarpedLM
+from inference.many import program_seed
 from inference.methods import SMC, BeamSearch, Importance, Method, ParticleGibbs, SuffixMCMC
-from inference.server.asked import Asked, Limits, most_runs
+from inference.server.asked import Asked, Limits, Prompt, most_runs
 from inference.server.errors import RequestError, request_error
 from inference.server.fields import Fields
 from inference.server.formats import grammar, response_format
 from inference.server.messages import read_messages, with_instruction
 from inference.server.tools import Tools, read_tools
 from ppl.errors import PromptTooLong
-from ppl.targets import Target, Text
+from ppl.targets import Text
 
 _PARTICLES = 16
 _MOST_CHOICES, _MOST_STOPS, _MOST_ALTERNATIVES = 128, 16, 20
@@ -53,24 +54,17 @@ class Reader:
             conversation = with_instruction(conversation, tools.prompt())
         form = _one_form(response_format(fields), grammar(fields), fields)
         logprobs = _alternatives(fields)
-        write = _Writer(
-            lambda lm, **options: lm.chat(conversation, **options), "messages", ("max_completion_tokens",)
-        )
-        return self._asked(fields, write, form, tools, logprobs, chat=True)
+        write = _Writer(lambda lm, **options: lm.chat(conversation, **options), "messages")
+        return self._asked(fields, [write], form, tools, logprobs, "max_completion_tokens", chat=True)
 
     def completion(self, data: Any) -> Asked:
         """Return what a request for a completion asks for; raises as `chat` does."""
         fields = self._fields(data)
-        prompt = fields.need("prompt", str, list)
-        if isinstance(prompt, list):
-            if len(prompt) != 1 or not isinstance(prompt[0], str):
-                raise fields.error("prompt", "is a list", hint="a string, or a list of one string")
-            prompt = prompt[0]
+        writers = [_continuing(prompt, place) for place, prompt in _prompts(fields).items()]
         form = grammar(fields)
         logprobs = fields.integer("logprobs", 0, _MOST_ALTERNATIVES)
         fields.neutral(echo=False, best_of=1, suffix="")
-        write = _Writer(lambda lm, **options: lm(prompt, **options), "prompt", ())
-        return self._asked(fields, write, form, None, logprobs, chat=False)
+        return self._asked(fields, writers, form, None, logprobs, chat=False)
 
     def _fields(self, data: Any) -> Fields:
         fields = Fields(data)
@@ -82,16 +76,22 @@ class Reader:
     def _asked(
         self,
         fields: Fields,
-        write: _Writer,
+        writers: Sequence[_Writer],
         form: Constraint | None,
         tools: Tools | None,
         logprobs: int | None,
-        *,
+        *lengths: str,
         chat: bool,
     ) -> Asked:
-        """Read the fields that both endpoints have."""
+        """Read the fields that both endpoints have; `lengths` are the names of the length beside `max_tokens`."""
         n = fields.integer("n", 1, _MOST_CHOICES) or 1
-        max_tokens = self._max_tokens(fields, *write.lengths)
+        if n * len(writers) > _MOST_CHOICES:
+            raise fields.error(
+                "prompt",
+                f"has {len(writers)} texts of n={n} choices",
+                hint=f"up to {_MOST_CHOICES} choices in all",
+            )
+        max_tokens = self._max_tokens(fields, *lengths)
         cut = form is None and (tools is None or not tools.required)
         constraint = form if tools is None else tools.constraint(form)
         temperature = fields.number("temperature", 1.0, 0.0, 100.0)
@@ -105,22 +105,29 @@ class Reader:
                 f"{method!r} is not known token by token",
                 hint="for example smc, importance, enumerate",
             )
-        self._check_moves(fields, method, max_tokens)
+        self._check_moves(fields, method, max_tokens, len(writers))
         try:
             lm = _warped(self.lm, temperature or 1.0, top_p, max_tokens if cut else None)
         except PPLError as error:  # of temperatures that are all but 0
             raise request_error(error, "temperature") from error
-        text = write(lm, stop=_stops(fields), max_tokens=max_tokens)
-        target: Target[str] = text if constraint is None else text & constraint
+        stops = _stops(fields)
+        texts = [write(lm, stop=stops, max_tokens=max_tokens) for write in writers]
         seed = fields.integer("seed", 0)
         stream = fields.get("stream", bool) or False
         include_usage = _stream_options(fields, stream)
         fields.neutral(frequency_penalty=0, presence_penalty=0, logit_bias={}, store=False)
         fields.done()
         seed = secrets.randbelow(_SEEDS) if seed is None else seed
-        return Asked(
-            self.lm, text, target, cut, method, seed, n, logprobs, tools, chat, stream, include_usage
+        prompts = tuple(
+            Prompt(
+                write.field,
+                text,
+                text if constraint is None else text & constraint,
+                seed if len(texts) == 1 else program_seed(seed, k),
+            )
+            for k, (write, text) in enumerate(zip(writers, texts, strict=True))
         )
+        return Asked(self.lm, prompts, cut, method, seed, n, logprobs, tools, chat, stream, include_usage)
 
     def _max_tokens(self, fields: Fields, *others: str) -> int:
         """Return the length limit, under whichever of its names it was given."""
@@ -129,7 +136,7 @@ class Reader:
             raise fields.error(given[0], f"and {given[1]} are both given", hint="leave one of them out")
         return (fields.integer(given[0], 1) if given else None) or self.limits.max_tokens
 
-    def _check_moves(self, fields: Fields, method: Method, max_tokens: int) -> None:
+    def _check_moves(self, fields: Fields, method: Method, max_tokens: int, prompts: int) -> None:
         if isinstance(method, ParticleGibbs | SuffixMCMC):
             raise fields.error(
                 "method",
@@ -143,10 +150,11 @@ class Reader:
                 f"{method!r} is not bounded beforehand",
                 hint="for tempered-smc give exponents=[...]",
             )
-        if runs * max_tokens > self.limits.max_moves:
+        if runs * max_tokens * prompts > self.limits.max_moves:
+            each = f" for each of {prompts} prompts" if prompts > 1 else ""
             raise RequestError(
-                f"{runs} runs of {max_tokens} tokens are more than this server's {self.limits.max_moves}",
-                hint="fewer particles, a lower max_tokens, a parameter of the method such as "
+                f"{runs} runs of {max_tokens} tokens{each} are more than this server's {self.limits.max_moves}",
+                hint="fewer prompts or particles, a lower max_tokens, a parameter of the method such as "
                 "enumerate:max_paths=100, or ppl serve --max-moves",
                 param="particles" if getattr(method, "particles", None) else "method",
                 code="too_much",
@@ -155,11 +163,10 @@ class Reader:
 
 @dataclass(frozen=True)
 class _Writer:
-    """How a model writes the answer, the field that it answers, and the names that a length has beside max_tokens."""
+    """How a model writes an answer, and the field that it answers."""
 
     write: Callable[..., Text]
     field: str
-    lengths: tuple[str, ...]
 
     def __call__(self, lm: Engine, **options: Any) -> Text:
         try:
@@ -170,6 +177,28 @@ class _Writer:
             ) from error
         except PPLError as error:
             raise request_error(error, self.field) from error
+
+
+def _continuing(prompt: str, field: str) -> _Writer:
+    return _Writer(lambda lm, **options: lm(prompt, **options), field)
+
+
+def _prompts(fields: Fields) -> dict[str, str]:
+    """Return the prompts of a completion, by their places in the request."""
+    prompt: Any = fields.need("prompt", str, list)
+    if isinstance(prompt, str):
+        return {"prompt": prompt}
+    for k, each in enumerate(prompt):
+        if not isinstance(each, str):
+            raise RequestError(
+                f"prompt[{k}] is not a string; token ids are not supported",
+                hint="a string, or a list of strings",
+                param=f"prompt[{k}]",
+                code="unsupported_value",
+            )
+    if not prompt:
+        raise fields.error("prompt", "is an empty list", hint="a string, or a list of strings")
+    return {f"prompt[{k}]": each for k, each in enumerate(prompt)}
 
 
 def unknown_model(asked: str, known: str) -> RequestError:

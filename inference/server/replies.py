@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from inference.diagnostics import Cost
 from inference.server.answering import Answer, Choice, Position, Token
 from inference.server.asked import Asked
 
@@ -32,14 +33,14 @@ class Reply:
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def whole(self, answer: Answer) -> Json:
-        """Return the body of a response."""
+    def whole(self, answers: Sequence[Answer]) -> Json:
+        """Return the body of a response, from the answers to the prompts, in order."""
         kind = "chat.completion" if self.asked.chat else "text_completion"
-        choices = [self._choice(i, choice) for i, choice in enumerate(answer.choices)]
+        choices = [choice for answer in answers for choice in answer.choices]
         return self._head(kind) | {
-            "choices": choices,
-            "usage": self._usage(answer),
-            "ppl": self._posterior(answer),
+            "choices": [self._choice(i, choice) for i, choice in enumerate(choices)],
+            "usage": self._usage(answers),
+            "ppl": _posterior(answers[0]) if len(answers) == 1 else self._posteriors(answers),
         }
 
     def beginning(self) -> list[Json]:
@@ -48,14 +49,14 @@ class Reply:
             return []
         return [self._chunk(i, {"role": "assistant", "content": ""}) for i in range(self.asked.n)]
 
-    def piece(self, text: str) -> Json:
-        """Return a chunk with a piece of the only choice."""
-        return self._chunk(0, {"content": text})
+    def piece(self, k: int, text: str) -> Json:
+        """Return a chunk with a piece of the only choice of prompt k."""
+        return self._chunk(k, {"content": text})
 
-    def end(self, answer: Answer, sent: str) -> list[Json]:
-        """Return the chunks with what is left of each choice after `sent`, its reason to end, and the posterior."""
+    def end(self, k: int, answer: Answer, sent: str) -> list[Json]:
+        """Return the chunks of prompt k: what is left of each choice after `sent`, why it ended, the posterior."""
         chunks = []
-        for i, choice in enumerate(answer.choices):
+        for i, choice in enumerate(answer.choices, k * self.asked.n):
             called = _called(choice)
             if called:
                 delta: Json = {"tool_calls": [{"index": 0, **call} for call in called]}
@@ -65,10 +66,14 @@ class Reply:
             if called or told is not None or delta["content"]:
                 chunks.append(self._chunk(i, delta, logprobs=told))
             last = self._chunk(i, {}, finish_reason=_finish(choice))
-            chunks.append(last | {"ppl": self._posterior(answer)})
-        if self.asked.include_usage:
-            chunks.append(self._head(self._chunk_kind) | {"choices": [], "usage": self._usage(answer)})
+            chunks.append(last | {"ppl": _posterior(answer)})
         return chunks
+
+    def usage(self, answers: Sequence[Answer]) -> list[Json]:
+        """Return the chunk with the usage, if it was asked for."""
+        if not self.asked.include_usage:
+            return []
+        return [self._head(self._chunk_kind) | {"choices": [], "usage": self._usage(answers)}]
 
     @property
     def _chunk_kind(self) -> str:
@@ -105,25 +110,36 @@ class Reply:
             return None
         return _chat_logprobs(choice.positions) if self.asked.chat else _legacy_logprobs(choice.positions)
 
-    def _usage(self, answer: Answer) -> Json:
-        prompt, written = len(self.asked.text.prompt), sum(choice.tokens for choice in answer.choices)
+    def _usage(self, answers: Sequence[Answer]) -> Json:
+        prompt = sum(len(prompt.text.prompt) for prompt in self.asked.prompts)
+        written = sum(choice.tokens for answer in answers for choice in answer.choices)
         return {
             "prompt_tokens": prompt,
             "completion_tokens": written,
             "total_tokens": prompt + written,
         }
 
-    def _posterior(self, answer: Answer) -> Json:
-        posterior = answer.posterior
+    def _posteriors(self, answers: Sequence[Answer]) -> Json:
         return {
-            "log_evidence": posterior.log_evidence,
-            "ess": posterior.ess,
-            "samples": len(posterior),
-            "weights": [choice.weight for choice in answer.choices],
-            "method": posterior.method,
-            "seed": posterior.seed,
-            "cost": asdict(posterior.cost),
+            "weights": [choice.weight for answer in answers for choice in answer.choices],
+            "method": repr(self.asked.method),
+            "seed": self.asked.seed,
+            "cost": asdict(Cost.total(answer.posterior.cost for answer in answers)),
+            "prompts": [_posterior(answer) for answer in answers],
         }
+
+
+def _posterior(answer: Answer) -> Json:
+    posterior = answer.posterior
+    return {
+        "log_evidence": posterior.log_evidence,
+        "ess": posterior.ess,
+        "samples": len(posterior),
+        "weights": [choice.weight for choice in answer.choices],
+        "method": posterior.method,
+        "seed": posterior.seed,
+        "cost": asdict(posterior.cost),
+    }
 
 
 def _finish(choice: Choice) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from grammars.json_text import read_json
+from inference.diagnostics import Cost
 from inference.engines.base import Engine
 from inference.server.answering import Answer, Listener, answer
 from inference.server.asked import Asked, Limits
@@ -97,7 +99,7 @@ class Service:
         try:
             data = await self._json(request)
             asked = await asyncio.get_running_loop().run_in_executor(self._reading, read, data)
-            job, listener, pieces = self._submit(asked)
+            jobs, listeners, pieces = self._submit(asked)
         except ClientDisconnect:
             self._count(request, "left")
             return _GONE
@@ -105,12 +107,12 @@ class Service:
             return self.refusal(request, self._told(error))
         reply = Reply(asked, self.name)
         if asked.stream:
-            stream = self._stream(request, reply, job, listener, pieces, start)
+            stream = self._stream(request, reply, jobs, listeners, pieces, start)
             return StreamingResponse(
                 stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
             )
         try:
-            found = await self._unless_left(request, job)
+            found = await self._unless_left(request, jobs)
         except Exception as error:
             return self.refusal(request, self._told(error))
         if found is None:
@@ -136,56 +138,70 @@ class Service:
         except ValueError as error:
             raise RequestError(f"the request is not JSON: {error}", code="invalid_json") from error
 
-    def _submit(self, asked: Asked) -> tuple[Job[Answer], Listener, asyncio.Queue[bytes]]:
-        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[bytes]()
+    def _submit(
+        self, asked: Asked
+    ) -> tuple[list[Job[Answer]], list[Listener], asyncio.Queue[tuple[int, bytes]]]:
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[tuple[int, bytes]]()
 
-        def spelled(data: bytes) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, data)
+        def spelled(k: int, data: bytes) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, (k, data))
 
-        listener = Listener(spelled if asked.stream and asked.token_by_token else None)
-        job = Job[Answer](lambda task: answer(asked, task, listener))
-        self.worker.submit(job)
-        return job, listener, pieces
+        told = asked.stream and asked.token_by_token
+        listeners = [Listener(partial(spelled, k) if told else None) for k in range(len(asked.prompts))]
+        jobs = [
+            Job[Answer](partial(answer, asked, prompt, listener))
+            for prompt, listener in zip(asked.prompts, listeners, strict=True)
+        ]
+        self.worker.submit(*jobs)
+        return jobs, listeners, pieces
 
-    async def _unless_left(self, request: Request, job: Job[Answer]) -> Answer | None:
-        """Return the answer; None if the client leaves before, with which the run ends."""
-        result = asyncio.wrap_future(job.future)
-        left = asyncio.ensure_future(_left(request))
-        either: set[asyncio.Future[Any]] = {result, left}
+    async def _unless_left(self, request: Request, jobs: Sequence[Job[Answer]]) -> list[Answer] | None:
+        """Return the answers; None if the client leaves before, with which the runs end."""
+        results = _results(jobs)
+        pending, left = list(results), asyncio.ensure_future(_left(request))
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return result.result() if result.done() else None
+            while pending:
+                either: set[asyncio.Future[Any]] = {*pending, left}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                for result in results:
+                    if result.done():
+                        result.result()  # an error of one is that of the request
+                pending = [result for result in results if not result.done()]
+                if pending and left.done():
+                    return None
+            return [result.result() for result in results]
         finally:
             left.cancel()
-            job.future.cancel()  # of no effect if it is done
+            _cancel(jobs)
 
     async def _stream(
         self,
         request: Request,
         reply: Reply,
-        job: Job[Answer],
-        listener: Listener,
-        pieces: asyncio.Queue[bytes],
+        jobs: Sequence[Job[Answer]],
+        listeners: Sequence[Listener],
+        pieces: asyncio.Queue[tuple[int, bytes]],
         start: float,
     ) -> AsyncIterator[str]:
-        result = asyncio.wrap_future(job.future)
+        results = _results(jobs)
         outcome = "left"
         try:
-            async for each in events(reply, result, listener, pieces):
+            async for each in events(reply, results, listeners, pieces):
                 yield each
-            self._done(request, result.result(), start)
+            self._done(request, [result.result() for result in results], start)
             outcome = ""
         except Exception as error:
             told = self._told(error)
             outcome = told.outcome
             yield event(told.body())
         finally:
-            job.future.cancel()
+            _cancel(jobs)
             if outcome:
                 self._count(request, outcome)
 
-    def _done(self, request: Request, found: Answer, start: float) -> None:
-        self.metrics.answered(time.monotonic() - start, found.posterior.cost)
+    def _done(self, request: Request, found: Sequence[Answer], start: float) -> None:
+        cost = Cost.total(answer.posterior.cost for answer in found)
+        self.metrics.answered(time.monotonic() - start, cost)
         self._count(request, "ok")
 
     def _told(self, error: Exception) -> RequestError:
@@ -198,6 +214,20 @@ class Service:
     def _count(self, request: Request, outcome: str) -> None:
         route = request.scope.get("route")
         self.metrics.request(getattr(route, "path", "none"), outcome)
+
+
+def _results(jobs: Sequence[Job[Answer]]) -> list[asyncio.Future[Answer]]:
+    """Return what the jobs will come to; of several errors the first is told, and asyncio misses none of the others."""
+    results = [asyncio.wrap_future(job.future) for job in jobs]
+    for result in results:
+        result.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return results
+
+
+def _cancel(jobs: Sequence[Job[Answer]]) -> None:
+    """Have the jobs dropped that are not done."""
+    for job in jobs:
+        job.future.cancel()
 
 
 async def _left(request: Request) -> None:

@@ -83,19 +83,28 @@ class Worker:
         """Begin to work."""
         self._thread.start()
 
-    def submit(self, job: Job[T]) -> None:
-        """Put a job into the queue.
+    def submit(self, *jobs: Job[T]) -> None:
+        """Put the jobs of a request into the queue: all of them or none.
 
         Raises
         ------
         RequestError
-            With status 429 and when to try again, if there is no place; with 503 while the server closes.
+            With status 429 and when to try again, if there are not as many places; with 400 if there never are; with
+            503 while the server closes.
         """
+        places = self.concurrency + self.queue
+        if len(jobs) > places:
+            raise RequestError(
+                f"{len(jobs)} prompts are more than the {places} that run and wait on this server",
+                hint="several requests, or ppl serve --queue",
+                param="prompt",
+                code="too_much",
+            )
         with self._wake:
             if self._closing:
                 raise _closing()
             self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
-            if len(self._waiting) + len(self._flying) >= self.concurrency + self.queue:
+            if len(self._waiting) + len(self._flying) + len(jobs) > places:
                 wait = self._seconds * (1 + len(self._waiting) / self.concurrency)
                 raise RequestError(
                     f"{len(self._flying)} requests are running and {len(self._waiting)} waiting",
@@ -104,7 +113,7 @@ class Worker:
                     code="queue_full",
                     headers={"Retry-After": str(min(math.ceil(wait), _LONGEST_WAIT))},
                 )
-            self._waiting.append(job)  # type: ignore[arg-type]
+            self._waiting.extend(jobs)  # type: ignore[arg-type]
             self._wake.notify()
 
     @property

@@ -8,7 +8,7 @@ from inference import AdaptiveConsistency, Importance, TableLM, infer
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.testing import check_together, check_unbiased, expectation, paths
-from inference.testing.suite import MODELS, uneven
+from inference.testing.programs import MODELS, uneven
 from inference.voting import majority_probability
 from inference.weights import effective_sample_size
 from ppl import Categorical, InvalidArgument, ProgramError, condition, factor, program, sample

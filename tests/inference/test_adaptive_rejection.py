@@ -12,7 +12,6 @@ from inference import (
     BoundExceeded,
     Rejection,
     TableLM,
-    TableMDM,
     infer,
 )
 from inference.attempts import Attempts
@@ -22,6 +21,7 @@ from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.testing import check_together, check_unbiased, expectation, measure
 from ppl import Categorical, InvalidArgument, condition, factor, observe, potential, program, sample
+from tests.inference.shared_programs import looking_ahead, scattered
 
 LM = TableLM.random(["a", "b"], seed=5)
 
@@ -207,16 +207,8 @@ def test_a_gain_above_the_bound_is_an_error():
 
 
 def test_random_weights_and_orders_are_refused():
-    @program
-    def foreseen():
-        return sample(LM("f", max_tokens=1) * potential(lambda text: -len(text), at="token", lookahead=2))
-
-    @program
-    def scattered():
-        return sample(TableMDM.random("ab", seed=5)(length=2, order="random"))
-
     with pytest.raises(InvalidArgument, match="lookahead"):
-        infer(foreseen(), AdaptiveRejection(2))
+        infer(looking_ahead(), AdaptiveRejection(2))
     with pytest.raises(InvalidArgument, match="random order"):
         infer(scattered(), AdaptiveRejection(2))
 

@@ -15,18 +15,7 @@ from inference.testing import check_unbiased, paths
 from inference.testing.strategies import programs
 from inference.testing.suite import check_method
 from ppl import Categorical, InvalidArgument, condition, factor, observe, program, sample
-
-LM = TableLM.random(["a", "b", "c"], seed=4)
-
-
-@program
-def two_texts():
-    first = sample(LM("x", max_tokens=2) & Regex("[ab]*c?"))
-    factor(0.7 * len(first))
-    coin = sample(Categorical("uv", [1, 2]))
-    second = sample(LM(first + coin, max_tokens=2, stop="c"))
-    condition(first != second)
-    return first, coin, second
+from tests.inference.shared_programs import LM, two_texts
 
 
 @settings(max_examples=80)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from grammars import Regex
 from inference import BeamSearch, BestFirst, Enumerate, TableLM, TableMDM, infer, infer_many, program_seed
 from inference.testing import check_together, check_unbiased, target_measure
+from inference.testing.programs import MODELS, corrected, filled, pooled, rejected, repeating, tossed
 from inference.testing.search_checks import check_heaviest
 from inference.testing.strategies import programs, toy_lms
-from inference.testing.suite import MODELS, corrected, filled, pooled, rejected, repeating, tossed
 from ppl import Categorical, InvalidArgument, condition, factor, potential, program, sample
 
 LM = TableLM.random(["a", "b", "c"], seed=4)

@@ -32,8 +32,8 @@ from inference.testing import (
     check_unbiased,
     expectation,
 )
+from inference.testing.programs import corrected, foreseen, ragged, uneven
 from inference.testing.strategies import programs
-from inference.testing.suite import corrected, foreseen, ragged, uneven
 from ppl import Categorical, InvalidArgument, condition, factor, potential, program, sample
 from ppl.rng import Rng
 

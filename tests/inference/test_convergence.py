@@ -8,7 +8,7 @@ import pytest
 from inference import SuffixMCMC, autocorrelation, chain_ess, infer, rank_rhat, split_rhat
 from inference.diagnosis.convergence import _autocovariances
 from inference.testing import flux
-from inference.testing.suite import uneven
+from inference.testing.programs import uneven
 from ppl import InvalidArgument
 
 

@@ -27,7 +27,7 @@ from inference import (
     infer,
 )
 from inference.diagnostics import Cost, Step
-from inference.testing.suite import uneven
+from inference.testing.programs import uneven
 from ppl import Categorical, condition, factor, program, sample
 from ppl.trace import Trace
 

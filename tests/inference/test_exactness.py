@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from grammars import Choice, Constraint, Matcher, Regex
+from grammars import Constraint, Matcher, Regex
 from inference import SMC, Enumerate, Importance, Rejection, TableLM, infer
 from inference.kernels import KERNELS
 from inference.resampling import SCHEMES
@@ -20,37 +20,15 @@ from inference.testing import (
     measure,
     target_measure,
 )
+from inference.testing.programs import ragged, two_sites
 from inference.testing.strategies import constraints, programs, text_targets, toy_lms
 from inference.text import TextState
-from ppl import Categorical, condition, factor, memo, observe, program, sample
+from ppl import condition, factor, memo, observe, program, sample
 from ppl.compiler.normal_form import normal_form
 from ppl.compiler.plan import plan_text
 from ppl.rng import Rng
 
 LM = TableLM.random(["a", "b"], seed=3)
-
-
-@program
-def two_texts():
-    first = sample(LM("x", max_tokens=2) & Regex("ab?|b"))
-    factor(0.7 * len(first))
-    second = sample(LM(first, max_tokens=1))
-    condition(first != second)
-    return first, second
-
-
-@program
-def ragged():
-    """Particles that are at different sites in one tick, end at different ticks, and die at different places."""
-    coin = sample(Categorical(["short", "long"], [1, 2]))
-    if coin == "short":
-        text = sample(LM("s", max_tokens=1) & Choice(["a", "b"]))
-        factor(-0.5)
-    else:
-        text = sample(LM("l", max_tokens=2, stop="ab"))
-        observe(LM(text, max_tokens=2), "b")
-    condition(text != "b")
-    return coin, text
 
 
 @settings(max_examples=80)
@@ -75,12 +53,12 @@ def test_two_particles_are_unbiased_on_random_programs(random, scheme, threshold
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("model", [two_texts(), ragged()], ids=repr)
+@pytest.mark.parametrize("model", [two_sites(), ragged()], ids=repr)
 def test_smc_is_unbiased(model, scheme):
     check_unbiased(model, SMC(2, 1.0, scheme))
 
 
-@pytest.mark.parametrize("model", [two_texts(), ragged()], ids=repr)
+@pytest.mark.parametrize("model", [two_sites(), ragged()], ids=repr)
 def test_importance_is_unbiased(model):
     check_unbiased(model, Importance(2))
 
@@ -88,7 +66,7 @@ def test_importance_is_unbiased(model):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_rejection_is_unbiased(batch):
     check_unbiased(ragged(), Rejection(2, batch=batch))
-    check_unbiased(two_texts(), Rejection(1, log_bound=1.4))
+    check_unbiased(two_sites(), Rejection(1, log_bound=1.4))
 
 
 @settings(max_examples=60)

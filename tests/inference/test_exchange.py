@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from inference import SMC, Enumerate, NoSurvivors, Rejection, SuffixMCMC, infer
-from inference.testing.suite import LM, uneven
+from inference.testing.programs import LM, uneven
 from ppl import InvalidArgument, condition, program, sample
 
 arviz = pytest.importorskip("arviz")

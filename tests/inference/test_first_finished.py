@@ -6,8 +6,8 @@ import pytest
 
 from inference import FirstFinished, TableLM, Until, infer
 from inference.testing import check_together, check_unbiased, measure
+from inference.testing.programs import MODELS, dead_ends, ragged, tossed, uneven
 from inference.testing.search_checks import check_shortest
-from inference.testing.suite import MODELS, dead_ends, ragged, tossed, uneven
 from ppl import InvalidArgument, condition, factor, program, sample
 
 LM = TableLM.random(["a", "b"], seed=8)

@@ -25,7 +25,7 @@ from inference.diagnosis.genealogy import Genealogy
 from inference.diagnosis.guarantees import GUARANTEES
 from inference.diagnostics import Step
 from inference.testing import check_evidence_variance
-from inference.testing.suite import LM, dead_ends, forced, relearned, two_sites, uneven
+from inference.testing.programs import LM, dead_ends, forced, relearned, two_sites, uneven
 from ppl import Categorical, InvalidArgument, factor, program, sample
 
 CASES = [

@@ -7,10 +7,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from grammars import ContradictionError, Regex
-from inference import SMC, LearnedTwist, TableLM, TableMDM, Until, infer, infer_many, learn_twist
+from inference import SMC, LearnedTwist, TableLM, Until, infer, infer_many, learn_twist
 from inference.testing import TooManyPaths, check_together, check_unbiased, measure
-from inference.testing.strategies import programs
-from inference.testing.suite import (
+from inference.testing.programs import (
     corrected,
     dead_ends,
     filled,
@@ -23,7 +22,9 @@ from inference.testing.suite import (
     two_sites,
     uneven,
 )
-from ppl import Categorical, InvalidArgument, condition, factor, observe, potential, program, sample
+from inference.testing.strategies import programs
+from ppl import Categorical, InvalidArgument, condition, factor, observe, program, sample
+from tests.inference.shared_programs import looking_ahead, scattered
 
 LM = TableLM.random(["a", "b"], seed=5)
 
@@ -172,16 +173,8 @@ def test_twists_in_other_methods():
 
 
 def test_random_weights_and_orders_are_refused():
-    @program
-    def foreseen():
-        return sample(LM("f", max_tokens=1) * potential(lambda text: -len(text), at="token", lookahead=2))
-
-    @program
-    def scattered():
-        return sample(TableMDM.random("ab", seed=5)(length=2, order="random"))
-
     with pytest.raises(InvalidArgument, match="lookahead"):
-        learn_twist(foreseen())
+        learn_twist(looking_ahead())
     with pytest.raises(InvalidArgument, match="random order"):
         infer(scattered(), SMC(2, twist=3))
 

@@ -33,8 +33,8 @@ from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.site import Site
 from inference.testing import check_together
+from inference.testing.programs import MODELS, corrected, filled, foreseen, guessed, pooled, rejected
 from inference.testing.strategies import programs
-from inference.testing.suite import MODELS, corrected, filled, foreseen, guessed, pooled, rejected
 from ppl import (
     Categorical,
     InvalidArgument,

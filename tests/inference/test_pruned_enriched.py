@@ -10,8 +10,8 @@ from inference import Enumerate, Importance, PrunedEnriched, TableLM, Until, inf
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.testing import TooManyPaths, check_together, check_unbiased, paths
+from inference.testing.programs import MODELS, corrected, filled, forced, pooled, tossed, uneven
 from inference.testing.strategies import programs
-from inference.testing.suite import MODELS, corrected, filled, forced, pooled, tossed, uneven
 from ppl import Categorical, InvalidArgument, condition, factor, program, sample
 
 LM = TableLM.random(["a", "b"], seed=2)

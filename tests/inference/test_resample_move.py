@@ -13,9 +13,7 @@ from inference import AWRS, SMC, Enumerate, Posterior, ResampleMoveSMC, TableLM,
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.testing import TooManyPaths, check_together, check_unbiased
-from inference.testing.rejuvenation import check_rejuvenation
-from inference.testing.strategies import programs
-from inference.testing.suite import (
+from inference.testing.programs import (
     corrected,
     filled,
     foreseen,
@@ -25,6 +23,8 @@ from inference.testing.suite import (
     two_sites,
     uneven,
 )
+from inference.testing.rejuvenation import check_rejuvenation
+from inference.testing.strategies import programs
 from ppl import Categorical, InvalidArgument, ProgramError, condition, factor, potential, program, sample
 from ppl.rng import Rng
 

@@ -13,8 +13,8 @@ from inference import AWRS, Enumerate, NoSurvivors, SingleSiteMH, TableLM, Table
 from inference.retracing import Change, Retracing
 from inference.runtime import Runtime
 from inference.testing import TooManyPaths, check_invariant, check_together, check_unbiased
+from inference.testing.programs import checked_after, corrected, foreseen, ragged, relabelled, uneven
 from inference.testing.strategies import programs
-from inference.testing.suite import checked_after, corrected, foreseen, ragged, relabelled, uneven
 from ppl import Categorical, InvalidArgument, condition, factor, guide, observe, potential, program, sample
 from ppl.rng import Rng
 

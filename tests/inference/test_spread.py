@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference import SMC, Enumerate, Importance, evidence_spread, infer, program_seed
-from inference.testing.suite import dead_ends, uneven
+from inference.testing.programs import dead_ends, uneven
 from ppl import InvalidArgument, condition, program
 
 

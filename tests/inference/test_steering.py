@@ -14,9 +14,7 @@ from inference import AWRS, SMC, Enumerate, SteeringSMC, TableLM, TableMDM, infe
 from inference.branching import Move
 from inference.optimal_resampling import Rest, optimal
 from inference.testing import TooManyPaths, check_together, check_unbiased, expectation, paths
-from inference.testing.strategies import programs
-from inference.testing.suite import (
-    check_method,
+from inference.testing.programs import (
     corrected,
     filled,
     foreseen,
@@ -26,9 +24,10 @@ from inference.testing.suite import (
     respelled,
     uneven,
 )
+from inference.testing.strategies import programs
+from inference.testing.suite import check_method
 from ppl import Categorical, InvalidArgument, condition, factor, memo, observe, program, sample
-
-LM = TableLM.random(["a", "b", "c"], seed=4)
+from tests.inference.shared_programs import LM, two_texts
 
 
 def outcomes(weights):
@@ -141,16 +140,6 @@ def test_random_programs(random, size):
         reject()
 
 
-@program
-def two_texts():
-    first = sample(LM("x", max_tokens=2) & Regex("[ab]*c?"))
-    factor(0.7 * len(first))
-    coin = sample(Categorical("uv", [1, 2]))
-    second = sample(LM(first + coin, max_tokens=2, stop="c"))
-    condition(first != second)
-    return first, coin, second
-
-
 @settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(0, 1000))
 def test_runs_are_distinct_and_at_most_n(size, seed):
@@ -174,6 +163,22 @@ def test_its_evidence_varies_less_than_that_of_smc():
         return np.std(ratios)
 
     assert error(SteeringSMC(8)) < error(SMC(8))
+
+
+def test_explain_tells_what_it_does_where_tokens_are_only_checked():
+    @program
+    def both():
+        first = sample(LM("x", max_tokens=2) & Regex("[ab]*"))
+        return first, sample(LM("y", max_tokens=2) & Regex("[ab]*").by_check())
+
+    posterior = infer(both(), SteeringSMC(4, draws=3))
+    masked, checked = posterior.sites
+    assert "SteeringSMC saw 3 draws of each particle" in checked.note
+    assert checked.note in str(checked)
+    assert not masked.note
+    assert posterior.explain().count("SteeringSMC saw") == 1
+    assert type(posterior).from_json(posterior.to_json()).explain() == posterior.explain()
+    assert "SteeringSMC" not in infer(both(), SMC(4)).explain()
 
 
 def test_texts_that_are_spelled_differently_are_merged():

@@ -11,8 +11,8 @@ from grammars import Regex
 from inference import SMC, Enumerate, Importance, TableLM, WarpedLM, infer, infer_many
 from inference.engines.base import Context
 from inference.testing import check_unbiased
+from inference.testing.programs import warped
 from inference.testing.strategies import toy_lms
-from inference.testing.suite import warped
 from ppl import InvalidArgument, program, sample
 
 LM = TableLM(["a", "b", "c"], lambda prompt, generated: [0.4, 0.3, 0.2, 0.1])

@@ -283,6 +283,39 @@ def test_bad_statements_are_refused(statement, match):
         infer(bad(), SMC(2))
 
 
+@pytest.mark.parametrize(
+    ("call", "got", "hint"),
+    [
+        (lambda: sample(LM("x"), max_tokens=5), "sample got max_tokens=5", "lm(prompt, max_tokens=5)"),
+        (lambda: sample(LM("x"), int, stop="b"), "sample got stop='b'", "lm(prompt, stop='b')"),
+        (lambda: sample(LM("x"), max_new_tokens=5), "got max_new_tokens=5", "lm(prompt, max_tokens=5)"),
+        (lambda: sample(LM("x"), stop_sequences=["b"]), "got stop_sequences=['b']", "lm(prompt, stop=['b'])"),
+        (lambda: sample(LM, max_tokens=5), "sample got max_tokens=5", "lm(prompt, max_tokens=5)"),
+        (lambda: sample(recursive(1), max_tokens=5), "sample got max_tokens=5", "lm(prompt, max_tokens=5)"),
+        (lambda: sample(LM("x"), temperature=0.5), "got temperature=0.5", "WarpedLM(lm, temperature=0.5)"),
+        (lambda: sample(LM("x"), top_p=0.9), "sample got top_p=0.9", "WarpedLM(lm, top_p=0.9)"),
+        (lambda: sample(LM("x"), n=3), "sample got n=3", "infer(model, SMC(particles=...))"),
+        (lambda: sample(LM("x"), seed=1), "sample got seed=1", "infer(model, seed=1)"),
+        (lambda: sample(LM("x"), nmae="x"), "sample got nmae='x'", "a target, a type and name="),
+        (lambda: observe(LM("x"), "a", max_tokens=5), "observe got max_tokens=5", "lm(prompt, max_tokens=5)"),
+        (lambda: observe(LM("x"), "a", b="{}"), "observe got b='{}'", "a target, a value and name="),
+        (lambda: LM("x", temperature=0.5), "lm(prompt) got temperature=0.5", "WarpedLM(lm, temperature=0.5)"),
+        (lambda: LM("x", max_new_tokens=5), "lm(prompt) got max_new_tokens=5", "lm(prompt, max_tokens=5)"),
+        (lambda: LM.chat("x", top_k=5), "lm.chat(messages) got top_k=5", "stop= and max_tokens="),
+    ],
+)
+def test_settings_that_belong_elsewhere_are_refused_with_their_place(call, got, hint):
+    @program
+    def wrong():
+        call()
+
+    with pytest.raises(ProgramError) as raised:
+        infer(wrong(), SMC(2))
+    assert got in str(raised.value)
+    assert hint in raised.value.hint
+    assert isinstance(raised.value.__cause__, InvalidArgument)
+
+
 def test_contradictory_constraints_are_refused_before_any_model_call(monkeypatch):
     monkeypatch.setattr(type(LM.session()), "next_tokens", lambda *_: pytest.fail("the model was called"))
 

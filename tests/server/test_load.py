@@ -69,9 +69,23 @@ def test_a_full_queue_refuses_and_says_when_to_come_back():
         assert served.complete("x", max_tokens=2)
 
 
+def test_each_prompt_of_a_list_takes_a_place():
+    with serve(SlowLM(), concurrency=1, queue=1) as served, ThreadPoolExecutor(1) as pool:
+        assert len(served.complete(["x", "y"], max_tokens=2).choices) == 2
+        with pytest.raises(openai.BadRequestError, match="3 prompts are more than the 2"):
+            served.complete(["x", "y", "z"])
+        first = pool.submit(served.complete, "x", max_tokens=20)
+        served.until(lambda m: m["ppl_requests_running"] == 1)
+        with pytest.raises(openai.RateLimitError):
+            served.complete(["x", "y"], max_tokens=2)
+        assert served.metrics()["ppl_requests_waiting"] == 0, "all or none"
+        assert first.result()
+
+
+@pytest.mark.parametrize("prompt", ["x", ["x", "y"]])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_run_ends_when_its_client_leaves(stream):
-    body = {"model": "toy", "prompt": "x", "max_tokens": 2000, "particles": 2, "stream": stream}
+def test_a_run_ends_when_its_client_leaves(stream, prompt):
+    body = {"model": "toy", "prompt": prompt, "max_tokens": 2000, "particles": 2, "stream": stream}
     left = 'ppl_requests_total{endpoint="/v1/completions",outcome="left"}'
     with serve(lm := SlowLM(), concurrency=1) as served:
         with socket.create_connection(("127.0.0.1", int(served.url.rsplit(":", 1)[1]))) as connection:

@@ -7,7 +7,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from inference import TableLM
+from inference import TableLM, program_seed
 from inference.server.errors import request_error
 from inference.server.streaming import Spelled
 from tests.server.conftest import LM, serve
@@ -289,8 +289,93 @@ def test_what_is_not_understood_is_refused_by_name(toy, param, options):
 def test_completions_refuse_what_is_of_chats_or_not_supported(toy):
     for options in ({"echo": True}, {"best_of": 3}, {"suffix": "x"}, {"logprobs": 100}):
         refused(400, toy.complete, next(iter(options)), **options)
-    refused(400, toy.complete, "prompt", prompt=["a", "b"])
     refused(400, toy.complete, "messages", extra_body={"messages": []})
+
+
+def test_several_prompts_are_answered_in_their_order(toy):
+    prompts = ["x", "xy", "x"]
+    reply = toy.complete(prompts, seed=4, n=2, max_tokens=5, logprobs=0)
+    assert [choice.index for choice in reply.choices] == list(range(6))
+    told = reply.model_extra["ppl"]
+    assert told["seed"] == 4
+    assert len(told["weights"]) == 6
+    assert told["weights"] == [weight for each in told["prompts"] for weight in each["weights"]]
+    assert told["cost"]["tokens"] == sum(each["cost"]["tokens"] for each in told["prompts"])
+    seeds = [each["seed"] for each in told["prompts"]]
+    assert seeds == [program_seed(4, k) for k in range(3)]
+    alone = [toy.complete(p, seed=s, n=2, max_tokens=5) for p, s in zip(prompts, seeds, strict=True)]
+    assert [c.text for c in reply.choices] == [c.text for each in alone for c in each.choices]
+    assert reply.usage.prompt_tokens == sum(each.usage.prompt_tokens for each in alone)
+    assert reply.usage.completion_tokens == sum(each.usage.completion_tokens for each in alone)
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+
+
+def test_a_list_of_one_prompt_is_that_prompt(toy):
+    one, listed = (toy.complete(p, seed=4, n=3, max_tokens=5) for p in ("x", ["x"]))
+    assert listed.choices == one.choices
+    told = [reply.model_extra["ppl"] | {"cost": None} for reply in (one, listed)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("extra", [{}, {"grammar": {"regex": "[ab]+c?"}}])
+@pytest.mark.parametrize("n", [1, 2])
+def test_several_prompts_are_streamed(toy, n, extra):
+    ask = {"prompt": ["x", "xy", "z"], "seed": 6, "n": n, "max_tokens": 8, "extra_body": extra}
+    whole = toy.complete(**ask)
+    chunks = list(toy.complete(stream=True, stream_options={"include_usage": True}, **ask))
+    texts, ends = [""] * 3 * n, []
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        texts[choice.index] += choice.text
+        ends += [choice.index] if choice.finish_reason else []
+    assert texts == [choice.text for choice in whole.choices]
+    assert sorted(ends) == list(range(3 * n))
+    told = {
+        c.choices[0].index: c.model_extra["ppl"] for c in chunks if c.choices and c.choices[0].finish_reason
+    }
+    assert [told[k * n]["log_evidence"] for k in range(3)] == [
+        each["log_evidence"] for each in whole.model_extra["ppl"]["prompts"]
+    ]
+    assert chunks[-1].usage == whole.usage
+    pieces = [chunk for chunk in chunks if chunk.choices and chunk.choices[0].text]
+    assert len(pieces) > 3 * n if n == 1 and not extra else len(pieces) == 3 * n
+
+
+@pytest.mark.parametrize(
+    ("param", "prompt", "options"),
+    [
+        ("prompt", [], {}),
+        ("prompt[0]", [1, 2], {}),
+        ("prompt[0]", [[1, 2], [3]], {}),
+        ("prompt[1]", ["x", 3], {}),
+        ("prompt", ["x"] * 3, {"n": 100}),
+        ("prompt", ["x"] * 129, {}),
+        ("prompt", ["x"] * 41, {}),  # places to run and to wait
+        (
+            "particles",
+            ["x"] * 3,
+            {"extra_body": {"particles": 400}, "max_tokens": 256},
+        ),  # two of them would do
+    ],
+)
+def test_prompts_that_are_not_understood_or_too_many_are_refused(toy, param, prompt, options):
+    refused(400, toy.complete, param, prompt=prompt, **options)
+    if param == "particles":
+        toy.complete(prompt[:2], **options)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_of_one_prompt_is_that_of_the_request(stream):
+    def probs(prompt, ids):
+        return [0, 0, 1.0] if ids else [1.0, 0, 0] if prompt == "a" else [0, 1.0, 0]
+
+    lm = TableLM(["a", "b"], probs, context_length=6)
+    ask = {"max_tokens": 1, "stream": stream, "extra_body": {"grammar": {"regex": "a"}}}
+    with serve(lm) as served:
+        assert "context" in refused(400, served.complete, "prompt[1]", prompt=["a", "x" * 6], **ask)
+        with pytest.raises(openai.APIError, match="survived") as caught:
+            list(served.complete(["a", "x", "b", "x"], **ask))
+        assert caught.value.body["param"] == "prompt[1]"
+        assert served.metrics()['ppl_requests_total{endpoint="/v1/completions",outcome="no_survivors"}'] == 1
 
 
 def test_values_that_change_nothing_are_taken(toy):
