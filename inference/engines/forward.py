@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from inference.engines.kv_cache import KV, Pass
+from inference.engines.kv_cache import Pass
+from inference.engines.prompt_cache import KV
 from inference.engines.split_attention import split
 
 BATCH_TOKENS = 4096

@@ -1,11 +1,12 @@
 """Key-value cache of a population: one copy of each prompt, and a slot for what each row has after it.
 
-A *row* is a prompt and the tokens after it. The prompts' keys and values are kept once, (G, heads, P, width), for
-all rows. Each row has a slot of a buffer, (slots, heads, columns, width), in which its j-th token after the prompt
+A *row* is a prompt and the tokens after it. A prompt's keys and values are kept once, as the model has read them, for
+all its rows. Each row has a slot of a buffer, (slots, heads, columns, width), in which its j-th token after the prompt
 stands in column j. From this layout follows the cost of everything:
 
 - a pass writes the new tokens' columns in place, several for a row that has several (buffers grow by a factor);
 - rows of different lengths need no alignment, and a row that is not asked for stays where it is;
+- prompts that no row of a pass continues cost it nothing, and to hold another one copies nothing;
 - a row that survives resampling stays in its slot; the rows that replace others are copied from where both first
   differ: a selection without a change copies nothing, and copies of relatives copy little;
 - a row that leaves costs nothing, and its slot is used again.
@@ -25,11 +26,8 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from inference.engines.errors import UnsupportedModel
-from inference.engines.split_attention import Layout, current_pass
-
-KV = list[tuple[Tensor, Tensor]]
-"""A prompt: for each layer its keys and values, each (heads, n, width)."""
-Ids = tuple[int, ...]
+from inference.engines.prompt_cache import KV, Ids
+from inference.engines.split_attention import Layout, Rows, current_pass
 
 _SPARE = 16
 _GROWTH = 1.2
@@ -60,14 +58,11 @@ def attention_windows(config: object, name: str) -> list[int | None]:
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]
-    """The prompts and the slots of one layer."""
+    """The slots of one layer."""
 
-    prompt_keys: Tensor
-    prompt_values: Tensor
-
-    def __init__(self, window: int | None) -> None:
+    def __init__(self, index: int, window: int | None) -> None:
         super().__init__()
-        self.window = window
+        self.index, self.window = index, window
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
@@ -80,7 +75,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
     def write(self, keys: Tensor, values: Tensor, layout: Layout) -> None:
         """Write the (M, heads, width) keys and values of a pass into their slots and columns."""
-        at, columns = layout.slots + layout.first, layout.columns
+        at, columns = layout.slots, layout.columns
         self.keys[at, :, columns] = keys
         self.values[at, :, columns] = values
 
@@ -90,9 +85,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
     def forget(self) -> None:
         """Give back the memory."""
-        self.__dict__.update(
-            keys=None, values=None, prompt_keys=None, prompt_values=None, is_initialized=False
-        )
+        self.__dict__.update(keys=None, values=None, is_initialized=False)
 
     def buffers(self) -> list[Tensor]:
         """Return the slots' keys and values."""
@@ -129,18 +122,18 @@ class KVRows:
     tokens:
         (slots, columns) the token whose keys and values stand in each column, after those before it; -1 for none.
     prompt:
-        The prompt of the row in each slot; None where there has been none.
+        The prompt of the row in each slot; () where there has been none.
     copied:
         Number of rows that were copied from slot to slot.
     """
 
     def __init__(self, windows: Sequence[int | None]) -> None:
-        self._layers = [_Layer(w) for w in windows]
+        self._layers = [_Layer(i, window) for i, window in enumerate(windows)]
         self.cache = Cache(layers=self._layers)
         self.copied = 0
-        self._prompts: dict[Ids, int] = {}
+        self._prompts: dict[Ids, KV] = {}
         self.tokens: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
-        self.prompt: list[Ids | None] = []
+        self.prompt: list[Ids] = []
 
     @property
     def slots(self) -> int:
@@ -152,35 +145,19 @@ class KVRows:
         """Bytes of all keys and values."""
         if not self._prompts:
             return 0
-        layers = self._layers
-        return sum(t.nbytes for x in layers for t in (*x.buffers(), x.prompt_keys, x.prompt_values))
+        prompts = [pair for kv in self._prompts.values() for pair in kv]
+        return sum(t.nbytes for pair in [*prompts, *(x.buffers() for x in self._layers)] for t in pair)
 
     def hold(self, prompts: dict[Ids, KV], live: Sequence[int]) -> None:
         """Keep these prompts, besides those of the rows in the `live` slots; forget all others."""
-        new = [ids for ids in prompts if ids not in self._prompts]
-        if not new:
-            return
-        used = {self.prompt[slot] for slot in live}
-        old = [ids for ids in self._prompts if ids in used or ids in prompts]
-        at = [self._prompts[ids] for ids in old]
-        order = [*old, *new]
-        longest = max(map(len, order))
-        for i, layer in enumerate(self._layers):
-            for name, part in (("prompt_keys", 0), ("prompt_values", 1)):
-                like = prompts[new[0]][i][part]
-                stack = like.new_zeros((len(order), like.shape[0], longest, like.shape[-1]))
-                for place, (row, ids) in enumerate(zip(at, old, strict=True)):
-                    stack[place, :, : len(ids)] = getattr(layer, name)[row, :, : len(ids)]
-                for place, ids in enumerate(new, start=len(old)):
-                    stack[place, :, : len(ids)] = prompts[ids][i][part]
-                setattr(layer, name, stack)
-            if not self._prompts and not layer.is_initialized:
-                keys, values = prompts[new[0]][i]
-                layer.keys = keys.new_zeros((0, keys.shape[0], 0, keys.shape[-1]))
-                layer.values = values.new_zeros((0, values.shape[0], 0, values.shape[-1]))
-                layer.is_initialized = True
-        self._prompts = {ids: k for k, ids in enumerate(order)}
-        self.prompt = [ids if ids in self._prompts else None for ids in self.prompt]
+        kept = prompts.keys() | {self.prompt[slot] for slot in live}
+        self._prompts = {ids: kv for ids, kv in (self._prompts | prompts).items() if ids in kept}
+        for kv in prompts.values():
+            for layer, (keys, values) in zip(self._layers, kv, strict=True):
+                if not layer.is_initialized:
+                    layer.keys = keys.new_zeros((0, keys.shape[0], 0, keys.shape[-1]))
+                    layer.values = values.new_zeros((0, values.shape[0], 0, values.shape[-1]))
+                    layer.is_initialized = True
 
     def reserve(self, slots: int, columns: int) -> None:
         """Make room for so many slots and columns; what the buffers hold stays."""
@@ -197,7 +174,7 @@ class KVRows:
         tokens = np.full((slots, columns), -1, dtype=np.int64)
         tokens[:had, :wide] = self.tokens
         self.tokens = tokens
-        self.prompt += [None] * (slots - had)
+        self.prompt += [()] * (slots - had)
 
     def copy(self, moves: Sequence[tuple[int, int, int]]) -> None:
         """Copy rows: (to, from, columns) each; no slot is both copied to and copied from."""
@@ -240,61 +217,51 @@ class KVRows:
 
     def _chunks(self, tails: Sequence[Tail]) -> list[tuple[int, int]]:
         """Split tails into runs of bounded attention scores."""
-        longest = max(map(len, self._prompts), default=0)
-        heads = self._layers[0].keys.shape[1] if self._layers else 1
-        chunks, low, most, wide = [], 0, 0, 0
+        heads = self._layers[0].keys.shape[1]
+        chunks, low, most, wide, longest = [], 0, 0, 0, 0
         for k, tail in enumerate(tails):
-            most, wide = max(most, len(tail.tokens)), max(wide, tail.columns + len(tail.tokens))
-            span = tail.slot - tails[low].slot + 1
-            if k > low and span * most * (longest + wide) * heads > PASS_SCORES:
+            new, prompt = len(tail.tokens), len(self.prompt[tail.slot])
+            most, wide, longest = max(most, new), max(wide, tail.columns + new), max(longest, prompt)
+            if k > low and (k - low + 1) * most * (longest + wide) * heads > PASS_SCORES:
                 chunks.append((low, k))
-                low, most, wide = k, len(tail.tokens), tail.columns + len(tail.tokens)
+                low, most, wide, longest = k, new, tail.columns + new, prompt
         return [*chunks, (low, len(tails))]
 
     def _pass(self, tails: Sequence[Tail]) -> Pass:
         device = self._layers[0].keys.device
-        first, last = tails[0].slot, tails[-1].slot
-        rows, each = last - first + 1, max(len(tail.tokens) for tail in tails)
-        slots = np.repeat([t.slot - first for t in tails], [len(t.tokens) for t in tails])
-        within = np.concatenate([np.arange(len(t.tokens)) for t in tails])
-        columns = within + np.repeat([t.columns for t in tails], [len(t.tokens) for t in tails])
-        places = slots * each + within
+        slots, new = np.array([t.slot for t in tails]), np.array([len(t.tokens) for t in tails])
+        rows, each = len(tails), int(new.max())
+        within = np.concatenate([np.arange(n) for n in new])
+        columns = within + np.repeat([t.columns for t in tails], new)
+        places = np.repeat(np.arange(rows), new) * each + within
         positions = np.full(rows * each, -1)
         positions[places] = columns
-        lengths = np.array([len(self.prompt[first + k] or ()) for k in range(rows)])
         queries = np.zeros(rows * each, dtype=np.int64)
         queries[places] = np.arange(len(places))
-        plain = each == 1 and len(tails) == rows
         width = int(columns.max()) + 1
-        groups, members = self._groups(first, rows)
+        lengths = np.array([len(self.prompt[slot]) for slot in slots])
+        of: dict[Ids, list[int]] = {}
+        for row, slot in enumerate(slots):
+            of.setdefault(self.prompt[slot], []).append(row)
         ids = np.concatenate([t.tokens for t in tails]).astype(np.int64)
         layout = Layout(
-            first,
-            torch.from_numpy(slots).to(device),
+            _select(slots, device),
+            torch.from_numpy(np.repeat(slots, new)).to(device),
             torch.from_numpy(columns).to(device),
             width,
-            None if plain else torch.from_numpy(queries.reshape(rows, each)).to(device),
+            None if each == 1 else torch.from_numpy(queries.reshape(rows, each)).to(device),
             torch.from_numpy(places).to(device),
             torch.from_numpy(positions.reshape(rows, each)).to(device),
-            not plain or bool((columns != width - 1).any()),
+            each > 1 or bool((columns != width - 1).any()),
+            [(self._prompts[prompt], _select(np.array(those), device)) for prompt, those in of.items()],
             torch.from_numpy(lengths).to(device),
-            None if groups is None else torch.from_numpy(groups).to(device),
-            torch.from_numpy(members).to(device),
+            int(lengths.max()),
         )
-        at = torch.from_numpy(columns + lengths[slots]).to(device)
+        at = torch.from_numpy(columns + np.repeat(lengths, new)).to(device)
         return Pass(torch.from_numpy(ids).to(device), at, layout)
 
-    def _groups(self, first: int, rows: int) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
-        """Return the slots of each prompt among `rows` from `first` on, and where each slot stands in that."""
-        if len(self._prompts) == 1:
-            return None, np.zeros(rows, dtype=np.int64)
-        of = np.array([self._prompts.get(self.prompt[first + k] or (), 0) for k in range(rows)])
-        counts = np.bincount(of, minlength=len(self._prompts))
-        size = int(counts.max())
-        order = np.argsort(of, kind="stable")
-        rank = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
-        groups = np.zeros((len(counts), size), dtype=np.int64)
-        groups[of[order], rank] = order
-        members = np.empty(rows, dtype=np.int64)
-        members[order] = of[order] * size + rank
-        return groups, members
+
+def _select(places: NDArray[np.int64], device: torch.device) -> Rows:
+    """Return ascending places as an index: of neighbours a slice, which copies nothing."""
+    first, last = int(places[0]), int(places[-1])
+    return slice(first, last + 1) if last - first < len(places) else torch.from_numpy(places).to(device)

@@ -6,8 +6,10 @@ by all rows of that prompt, and its own keys K_s,
     softmax([q K_pᵀ | q K_sᵀ]) [V_p ; V_s] = P_p V_p + P_s V_s,
 
 where the first product is one matrix product for all rows of a prompt: its keys and values are read once, and kept
-once. The function is registered with the attention interface of transformers, so that the models' own code runs around
-it; it is used in the passes of `inference.engines.kv_cache` only.
+once. A pass takes these products one prompt after the other, each at its own length, and only for prompts of its own
+rows; one padded product for all would need the prompts next to each other, copied when another set of them is in use.
+The function is registered with the attention interface of transformers, so that the models' own code runs around it;
+it is used in the passes of `inference.engines.kv_cache` only.
 
 Reference: Juravsky et al. (2024), *Hydragen: high-throughput LLM inference with shared prefixes*, where the two halves
 are normalised apart and merged.
@@ -26,24 +28,27 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from inference.engines.errors import UnsupportedModel
+from inference.engines.prompt_cache import KV
 
 NAME = "ppl_split"
+Rows = slice | Tensor
+"""An index of R rows: neighbours, or any (R,)."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the M new tokens of a pass stand; A slots from `first` on, at most Q new tokens in each.
+    """Where the M new tokens of a pass stand: at the ends of A rows, at most Q in each.
 
     Attributes
     ----------
-    first, slots:
-        The slots of the pass are [first, first + A); (M,) the slot of each token, counted from `first`.
-    columns:
-        (M,) the column of each token in its slot.
+    rows:
+        The slots of the A rows.
+    slots, columns:
+        (M,) the slot of each token, and its column there.
     width:
         Columns in use in these slots, the new ones included.
     queries:
-        (A, Q) the token of each place, for places without one any; None where there is one for each slot, in order.
+        (A, Q) the token of each place, for places without one any; None where each row has one.
     places:
         (M,) the place of each token among the A · Q.
     positions:
@@ -51,14 +56,14 @@ class Layout:
     ragged:
         Whether some query may not see all columns.
     prompts:
-        (A,) the length of each slot's prompt.
-    groups:
-        (G, R) the slots of each prompt, with any slot as padding; None where there is one prompt.
-    members:
-        (A,) where each slot stands among the G · R.
+        The prompts of these rows, and which of the A rows continue each.
+    lengths:
+        (A,) the length of each row's prompt.
+    longest:
+        The length of the longest of these prompts.
     """
 
-    first: int
+    rows: Rows
     slots: Tensor
     columns: Tensor
     width: int
@@ -66,29 +71,29 @@ class Layout:
     places: Tensor
     positions: Tensor
     ragged: bool
-    prompts: Tensor
-    groups: Tensor | None
-    members: Tensor
+    prompts: list[tuple[KV, Rows]]
+    lengths: Tensor
+    longest: int
     masks: dict[int | None, tuple[Tensor | None, Tensor | None]] = field(default_factory=dict)
 
-    def hidden(self, window: int | None, longest: int) -> tuple[Tensor | None, Tensor | None]:
+    def hidden(self, window: int | None) -> tuple[Tensor | None, Tensor | None]:
         """Return what queries must not see: (A, 1, 1, Q, P) of the prompts, (A, 1, 1, Q, S) of the slots.
 
-        None where everything is seen. `longest` is P, the length of the longest prompt.
+        None where everything is seen. P is the length of the longest prompt, S the width.
         """
         if window not in self.masks:
-            self.masks[window] = self._hidden(window, longest)
+            self.masks[window] = self._hidden(window)
         return self.masks[window]
 
-    def _hidden(self, window: int | None, longest: int) -> tuple[Tensor | None, Tensor | None]:
+    def _hidden(self, window: int | None) -> tuple[Tensor | None, Tensor | None]:
         device = self.positions.device
         at = self.positions[:, None, None, :, None]
-        lengths = self.prompts[:, None, None, None, None]
+        lengths = self.lengths[:, None, None, None, None]
         columns = torch.arange(self.width, device=device)
-        before = torch.arange(longest, device=device)
+        before = torch.arange(self.longest, device=device)
         own = columns > at if self.ragged else None
-        prompt = before >= lengths if self.groups is not None else None
-        if window is not None and int(self.width) + longest > window:
+        prompt = before >= lengths if len(self.prompts) > 1 else None
+        if window is not None and self.width + self.longest > window:
             near = at - columns >= window
             own = near if own is None else own | near
             far = lengths + at - before >= window
@@ -101,8 +106,7 @@ class Layer(Protocol):
 
     keys: Tensor
     values: Tensor
-    prompt_keys: Tensor
-    prompt_values: Tensor
+    index: int
     window: int | None
 
 
@@ -175,21 +179,24 @@ def attend(
         q = q[layout.queries].transpose(1, 2)  # (A, H, Q, width)
     q = q.reshape(rows, shared, heads // shared * each, -1)
 
-    slots = slice(layout.first, layout.first + rows)
-    own_keys, own_values = layer.keys[slots, :, : layout.width], layer.values[slots, :, : layout.width]
-    own = q @ own_keys.transpose(-1, -2)
-    prompt = _by_prompt(q, layer.prompt_keys.transpose(-1, -2), layout)
-    longest = prompt.shape[-1]
-    scores = torch.cat([prompt, own], dim=-1).view(rows, shared, heads // shared, each, -1)
+    own_keys, own_values = (t[layout.rows, :, : layout.width] for t in (layer.keys, layer.values))
+    prompts, longest = [(*kv[layer.index], those) for kv, those in layout.prompts], layout.longest
+    scores = q.new_empty((*q.shape[:3], longest + layout.width))
+    scores[..., longest:] = q @ own_keys.transpose(-1, -2)
+    for keys, _values, those in prompts:
+        scores[those, ..., : keys.shape[1]] = _product(q[those], keys.transpose(-1, -2))
+    scores = scores.view(rows, shared, heads // shared, each, -1)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     for part, hidden in zip(
-        (scores[..., :longest], scores[..., longest:]), layout.hidden(layer.window, longest), strict=True
+        (scores[..., :longest], scores[..., longest:]), layout.hidden(layer.window), strict=True
     ):
         if hidden is not None:
             part.masked_fill_(hidden, -torch.inf)
     shares = _shares(scores, sinks).to(q.dtype).view(rows, shared, -1, scores.shape[-1])
-    out = _by_prompt(shares[..., :longest], layer.prompt_values, layout) + shares[..., longest:] @ own_values
+    out = shares[..., longest:] @ own_values
+    for _keys, values, those in prompts:
+        out[those] += _product(shares[those, ..., : values.shape[1]], values)
     out = out.reshape(rows, heads, each, -1).transpose(1, 2).reshape(rows * each, heads, -1)
     return out if layout.queries is None else out[layout.places]
 
@@ -203,17 +210,11 @@ def _shares(scores: Tensor, sinks: Tensor | None) -> Tensor:
     return torch.softmax(with_sinks, dim=-1)[..., :-1]
 
 
-def _by_prompt(rows: Tensor, shared: Tensor, layout: Layout) -> Tensor:
-    """Return the product of each row's (K, m, a) matrix with the (K, a, b) one of its prompt: (A, K, m, b)."""
+def _product(rows: Tensor, shared: Tensor) -> Tensor:
+    """Return the products (R, K, m, b) of the rows' matrices (R, K, m, a) with those that they share, (K, a, b)."""
     count, kinds, m, _ = rows.shape
-    if layout.groups is None:
-        flat = rows.transpose(0, 1).reshape(kinds, count * m, -1) @ shared[0]
-        return flat.view(kinds, count, m, -1).transpose(0, 1)
-    groups, size = layout.groups.shape
-    gathered = rows[layout.groups.reshape(-1)].view(groups, size, kinds, m, -1).transpose(1, 2)
-    product = gathered.reshape(groups, kinds, size * m, -1) @ shared
-    apart = product.view(groups, kinds, size, m, -1).transpose(1, 2)
-    return apart.reshape(groups * size, kinds, m, -1)[layout.members]
+    flat = rows.transpose(0, 1).reshape(kinds, count * m, -1) @ shared
+    return flat.view(kinds, count, m, -1).transpose(0, 1)
 
 
 AttentionInterface.register(NAME, split_attention)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import random
 import weakref
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 from unittest.mock import patch
@@ -19,42 +18,7 @@ from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.transformers import TransformersEngine
 from ppl import ProgramError, program, sample
 from tests.engines.conftest import tiny
-
-TOLERANCE = 1e-4
-
-
-class Reference:
-    """The stock model without a cache, one context at a time."""
-
-    def __init__(self, engine: TransformersEngine) -> None:
-        self.engine = engine
-        self.known: dict[tuple[int, ...], torch.Tensor] = {}
-
-    def __call__(self, ids: tuple[int, ...]) -> torch.Tensor:
-        if ids not in self.known:
-            with torch.inference_mode():
-                logits = self.engine.forward.model(input_ids=torch.tensor([ids]), use_cache=False).logits[
-                    0, -1
-                ]
-                self.known[ids] = self.engine.softmax(logits)
-        return self.known[ids]
-
-
-def agree(a: torch.Tensor, b: torch.Tensor) -> bool:
-    finite = torch.isfinite(b)
-    return bool((finite == torch.isfinite(a)).all()) and bool((a[finite] - b[finite]).abs().max() < TOLERANCE)
-
-
-def check(engine: TransformersEngine, session, contexts: Sequence[Context], reference: Reference) -> None:
-    answer = session.next_tokens(contexts)
-    assert answer.logprobs.dtype == torch.float32
-    assert len(answer.rows) == len(contexts)
-    for context, row in zip(contexts, answer.rows, strict=True):
-        assert agree(answer.logprobs[row], reference(context.prompt + context.generated()))
-
-
-def words(rng: random.Random, n: int) -> tuple[int, ...]:
-    return tuple(rng.randrange(2, 280) for _ in range(n))
+from tests.engines.stock import Reference, agree, check, words
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -300,11 +264,12 @@ def test_close_gives_back_the_memory(llama: TransformersEngine) -> None:
     session.next_tokens([root])
     session.next_tokens([root.extend(t) for t in range(5, 9)])
     layers = session._rows._layers
-    tensors = [weakref.ref(t) for x in layers for t in (*x.buffers(), x.prompt_keys, x.prompt_values)]
+    tensors = [weakref.ref(t) for x in layers for t in x.buffers()]
     del layers
     session.close()
     gc.collect()
     assert all(ref() is None for ref in tensors)
+    assert session.nbytes == 0
     with pytest.raises(SessionClosed, match="fresh session"):
         session.next_tokens([root])
 
