@@ -11,9 +11,10 @@ numbers that its draws have used up: how many tokens are guessed is decided befo
 by what it has drawn itself. Numbers that are left over have told nothing about the particle, and are used for its next
 draws; a copy of it draws its own.
 
-With a the probability that a guess comes true, a pass after k rough ones brings 1 + a + ... + aᵏ tokens. For n rows it
-costs C + n (k + 1), and each rough one R + n, in tokens (`Session.pass_cost`, `rough_cost`). k is chosen for the most
-tokens at that cost.
+With a the probability that a guess comes true, a pass after k rough ones brings a row 1 + a + ... + aᵏ tokens. Of n
+rows the slowest decides how many passes there are, and what others have ahead of it may be lost to a resampling; so of
+several rows those tokens are counted that all of them get, with aⁿ in place of a. The pass costs C + n (k + 1), and
+each rough one R + n, in tokens (`Session.pass_cost`, `rough_cost`). k is chosen for the most tokens at that cost.
 
 References: Leviathan, Kalman and Matias (2023), *Fast inference from transformers via speculative decoding*; Daliri,
 Musco and Suresh (2025), *Coupling without communication and drafter-invariant speculative decoding*, for common random
@@ -110,7 +111,7 @@ def length(probability: float, rows: int, pass_cost: float, rough_cost: float) -
     """
     best, rate, brought, true = 0, 1.0 / (pass_cost + rows), 1.0, 1.0
     for k in range(1, _MOST + 1):
-        true *= probability
+        true *= probability**rows
         brought += true
         here = brought / (pass_cost + rows * (k + 1) + k * (rough_cost + rows))
         if here > rate:

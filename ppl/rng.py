@@ -16,8 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ppl.coupling import coupled
 from ppl.errors import InvalidArgument
 from ppl.successive import BLOCK, BlockwiseDraws, SuccessiveDraws, invert
+
+_FEW = 64
+"""Most indices of which a cumulative distribution is inverted; of more the draws are coupled by a tree."""
 
 Edges = Iterable[float] | NDArray[np.float64]
 
@@ -70,9 +74,9 @@ class Rng:
         rows:
             (n,) the row that each draw is from; draws are independent.
         noise:
-            For each draw the randomness that was set aside for it, if any: it inverts the cumulative distribution at
-            this number. Draws with the same noise from two distributions that are close to each other are mostly
-            equal, and each by itself has the law that it has without.
+            For each draw the randomness that was set aside for it, if any. Draws with the same noise from two
+            distributions that are close to each other are mostly equal, and each by itself has the law that it has
+            without.
 
         Returns
         -------
@@ -85,8 +89,10 @@ class Rng:
         """
         known = np.array([np.nan if x is None else x.low for x in noise or [None] * len(rows)])
         known[np.isnan(known)] = self._generator.random(int(np.isnan(known).sum()))
-        uniforms = torch.from_numpy(known)
-        drawn: NDArray[np.int64] = inverse_cdf(logits, torch.from_numpy(rows), uniforms).cpu().numpy()
+        if logits.shape[-1] > _FEW:
+            drawn = coupled(logits, torch.from_numpy(rows), known).cpu().numpy()
+        else:
+            drawn = inverse_cdf(logits, torch.from_numpy(rows), torch.from_numpy(known)).cpu().numpy()
         if (drawn < 0).any():
             raise InvalidArgument(
                 "a distribution that is to be drawn from has nan or no mass",

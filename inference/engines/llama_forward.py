@@ -77,6 +77,7 @@ class LlamaForward(Forward):
         self._heads = int(self.config.num_attention_heads)
         self._shared = int(self.config.num_key_value_heads)
         self._scale = self._width**-0.5
+        self._epsilon = torch.tensor(self.config.rms_norm_eps)
         self._exact = Weights([_block(layer) for layer in model.model.layers], model.lm_head)
         self._rough: Weights | None = None
         first = self._exact.blocks[0]
@@ -136,7 +137,9 @@ class LlamaForward(Forward):
         return x
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self.config.rms_norm_eps)
+        """Return the rows divided by the root of their mean square; `F.rms_norm` takes more operations on a CPU."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self._epsilon, norm, norm, value=1 / x.shape[-1]).rsqrt_() * weight
 
 
 def covers(model: Any) -> bool:

@@ -17,7 +17,7 @@ are normalised apart and merged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -181,11 +181,7 @@ def attend(
 
     own_keys, own_values = (t[layout.rows, :, : layout.width] for t in (layer.keys, layer.values))
     prompts, longest = [(*kv[layer.index], those) for kv, those in layout.prompts], layout.longest
-    scores = q.new_empty((*q.shape[:3], longest + layout.width))
-    scores[..., longest:] = q @ own_keys.transpose(-1, -2)
-    for keys, _values, those in prompts:
-        scores[those, ..., : keys.shape[1]] = _product(q[those], keys.transpose(-1, -2))
-    scores = scores.view(rows, shared, heads // shared, each, -1)
+    scores = _scores(q, own_keys, prompts, longest).view(rows, shared, heads // shared, each, -1)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     for part, hidden in zip(
@@ -193,12 +189,29 @@ def attend(
     ):
         if hidden is not None:
             part.masked_fill_(hidden, -torch.inf)
-    shares = _shares(scores, sinks).to(q.dtype).view(rows, shared, -1, scores.shape[-1])
+    shares = _shares(scores, sinks).type_as(q).view(rows, shared, -1, scores.shape[-1])
     out = shares[..., longest:] @ own_values
-    for _keys, values, those in prompts:
-        out[those] += _product(shares[those, ..., : values.shape[1]], values)
+    if len(prompts) == 1:
+        out += _product(shares[..., :longest], prompts[0][1])
+    else:
+        for _keys, values, those in prompts:
+            out[those] += _product(shares[those, ..., : values.shape[1]], values)
     out = out.reshape(rows, heads, each, -1).transpose(1, 2).reshape(rows * each, heads, -1)
     return out if layout.queries is None else out[layout.places]
+
+
+def _scores(
+    q: Tensor, own_keys: Tensor, prompts: Sequence[tuple[Tensor, Tensor, Rows]], longest: int
+) -> Tensor:
+    """Return the (A, K, m, P + S) scores of the rows' queries; P is the length of the longest prompt."""
+    own = q @ own_keys.transpose(-1, -2)
+    if len(prompts) == 1:
+        return torch.cat([_product(q, prompts[0][0].transpose(-1, -2)), own], dim=-1)
+    scores = q.new_empty((*q.shape[:3], longest + own.shape[-1]))
+    scores[..., longest:] = own
+    for keys, _values, those in prompts:
+        scores[those, ..., : keys.shape[1]] = _product(q[those], keys.transpose(-1, -2))
+    return scores
 
 
 def _shares(scores: Tensor, sinks: Tensor | None) -> Tensor:
@@ -213,6 +226,8 @@ def _shares(scores: Tensor, sinks: Tensor | None) -> Tensor:
 def _product(rows: Tensor, shared: Tensor) -> Tensor:
     """Return the products (R, K, m, b) of the rows' matrices (R, K, m, a) with those that they share, (K, a, b)."""
     count, kinds, m, _ = rows.shape
+    if count == 1:
+        return rows @ shared
     flat = rows.transpose(0, 1).reshape(kinds, count * m, -1) @ shared
     return flat.view(kinds, count, m, -1).transpose(0, 1)
 

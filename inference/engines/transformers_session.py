@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 _NOWHERE = -1
-_PASS_COST = {"cpu": 40.0, "cuda": 256.0}
+_PASS_COST = {"cpu": 26.0, "cuda": 256.0}
 """What a pass costs beyond its tokens, in tokens: on a CPU as measured (docs/performance.md), on a GPU a low guess."""
-_ROUGH_COST = 10.0
+_ROUGH_COST = 12.0
 """The same of a rough pass, which there is on a CPU only."""
 
 

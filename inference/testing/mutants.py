@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from inference import scoring
-from inference.engines.base import Context, NextTokens
+from inference.drafts import Drafts
+from inference.engines.base import Context, Guess, NextTokens
 from inference.engines.table import TableSession
 from inference.kernels import KERNELS, Proposal, masked
 from inference.methods import enumerate as enumeration
 from inference.methods.rejection import Rejection
 from inference.scheduler import Scheduler, Todo
+from inference.sessions import Sessions
 from inference.testing import (
     adaptive_mutants,
     awrs_mutants,
@@ -111,6 +113,17 @@ def draft_taken_for_granted() -> Iterator[None]:
         yield
 
 
+@mutant("copies of a particle run ahead along what was guessed with the randomness of others")
+def guesses_of_others_followed() -> Iterator[None]:
+    def known(state: Any, sessions: Sessions) -> bool:
+        return isinstance(state, TextState) and all(
+            sessions[lm].knows(context) for lm, context in zip(state.lms, state.contexts, strict=True)
+        )
+
+    with patch.object(Drafts, "known", staticmethod(known)):
+        yield
+
+
 @mutant("the normaliser is summed over the wrong axis")
 def normaliser_over_the_wrong_axis() -> Iterator[None]:
     def change(proposal: Proposal, _: Sequence[TextState]) -> Floats:
@@ -135,9 +148,12 @@ def raw_logits() -> Iterator[None]:
     original = TableSession.next_tokens
 
     def next_tokens(
-        self: TableSession, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()
+        self: TableSession,
+        contexts: Sequence[Context],
+        drafts: Sequence[Sequence[int]] = (),
+        guess: Guess | None = None,
     ) -> NextTokens:
-        following = original(self, contexts, drafts)
+        following = original(self, contexts, drafts, guess)
         return following._replace(logprobs=following.logprobs + 0.3)
 
     with patch.object(TableSession, "next_tokens", next_tokens):

@@ -21,6 +21,9 @@ from ppl.trace import Trace
 LM = TableLM.random(["a", "b"], seed=5)
 DRAFTING = TableLM.random(["a", "b"], seed=5)
 DRAFTING.pass_cost = 16.0
+FORESEEING = TableLM.random(["a", "b"], seed=41)
+FORESEEING.rough = TableLM.random(["a", "b"], seed=42)
+FORESEEING.pass_cost, FORESEEING.rough_cost = 64.0, 1.0
 WARPED = WarpedLM(LM, temperature=1.6, top_p=0.9, length=2)
 MDM = TableMDM.random("ab", seed=5)
 JOINT = TableMDM.of_joint("ab", {"aa": 0.4, "ba": 0.35, "bb": 0.25})
@@ -89,6 +92,14 @@ def forced() -> str:
 def repeating() -> str:
     """Texts whose tokens are guessed from those before."""
     return sample(DRAFTING("ab", max_tokens=3))
+
+
+@program
+def rough() -> str:
+    """Texts that are guessed by another model, with the randomness of the draws to come."""
+    text: str = sample(FORESEEING("ab", max_tokens=2))
+    factor(0.3 * len(text))
+    return text
 
 
 @program

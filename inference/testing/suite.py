@@ -58,6 +58,7 @@ from inference.testing.programs import (
     relearned,
     repeating,
     respelled,
+    rough,
     stepwise,
     tossed,
     two_sites,
@@ -176,6 +177,7 @@ def run_suite() -> None:
     check_unbiased(uneven(), PrunedEnriched(2, 1.0, 1.0))
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
+    check_unbiased(rough(), SMC(2, 1.0))
     check_unbiased(stepwise(), Importance(1))
     check_evidence_variance(uneven(), SMC(2, 1.0, "multinomial"))
     check_evidence_variance(uneven(), SMC(2, 1.0, "ssp"))

@@ -73,9 +73,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session", params=sorted(CONFIGS))
+def packed_llama(**changes: object) -> TransformersEngine:
+    """A Llama model of sizes that have rough passes, with the forward passes of its own."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
+    engine = random_weights(hf.LlamaConfig(**(SMALL | sizes | changes)), "packed-llama")
+    engine.pack()
+    return engine
+
+
+@pytest.fixture(scope="session", params=[*sorted(CONFIGS), "packed llama"])
 def engine(request: pytest.FixtureRequest) -> TransformersEngine:
-    return tiny(request.param)
+    return packed_llama() if request.param == "packed llama" else tiny(request.param)
 
 
 @pytest.fixture(scope="session")

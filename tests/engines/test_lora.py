@@ -42,13 +42,15 @@ def saved(
     return deltas
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_logits_are_those_of_the_merged_model(tmp_path: Path, packed: bool) -> None:
+@pytest.mark.parametrize("packed", [None, "each layer", "together"])
+def test_logits_are_those_of_the_merged_model(tmp_path: Path, packed: str | None) -> None:
     merged, lm = tiny("llama"), tiny("llama")
     for layer, delta in saved(tmp_path / "formal", lm.forward.model).items():
         merged.forward.model.get_submodule(layer).weight.data += delta
-    if packed:
+    if packed == "each layer":
         pack(lm.forward.model)
+    if packed == "together":
+        lm.pack()
     with torch.inference_mode():
         before = lm.forward.evaluate(PROMPTS)
         adapted = lm.adapter(tmp_path / "formal")

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from inference import load
-from inference.engines.packed import PackedLinear, can_pack, pack
+from inference.engines.llama_forward import LlamaForward
+from inference.engines.packed import PackedLinear, PackedPart, can_pack, pack
 from inference.engines.transformers import TransformersEngine
 from tests.engines.conftest import CONFIGS, tiny
 
@@ -64,5 +65,9 @@ def test_other_layers_stay() -> None:
 def test_a_loaded_model_is_packed() -> None:
     lm = load("smollm2")
     assert isinstance(lm, TransformersEngine)
+    assert isinstance(lm.forward, LlamaForward)
+    assert not any(type(m) is nn.Linear for m in lm.forward.model.modules())
+    # Those with the same inputs are one: q, k and v, which leaves three and the output; gate and up.
     layers = lm.forward.model.config.num_hidden_layers
-    assert packed_layers(lm.forward.model) == 7 * layers + 1
+    assert packed_layers(lm.forward.model) == 2 * layers + 1
+    assert sum(isinstance(m, PackedPart) for m in lm.forward.model.modules()) == 5 * layers

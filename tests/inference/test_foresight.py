@@ -9,6 +9,7 @@ from inference import SMC, Importance, LocallyConstrained, TableLM, WarpedLM, in
 from inference.foresight import length
 from inference.testing import check_unbiased
 from inference.testing.enum_rng import EnumRng, paths
+from inference.testing.programs import rough
 from ppl import Categorical, condition, factor, potential, program, sample
 from ppl.rng import Rng
 
@@ -82,7 +83,7 @@ def test_the_law_is_the_same(model):
     check_unbiased(model, Importance(1), max_paths=3_000_000)
 
 
-@pytest.mark.parametrize("model", MODELS[:3], ids=repr)
+@pytest.mark.parametrize("model", [rough(), masked()], ids=repr)
 def test_the_law_of_particles_that_are_resampled_is_the_same(model):
     check_unbiased(model, SMC(2, 1.0), max_paths=3_000_000)
 
@@ -105,7 +106,7 @@ def test_a_rough_model_that_is_exact_foresees_everything():
         return sample(lm("ab", max_tokens=40) & Regex("[ab]{40}"))
 
     with_foresight, without = (infer(long(), SMC(1), seed=3, drafts=on) for on in (True, False))
-    assert without.cost.lm_calls == 40
+    assert without.cost.lm_calls == 41
     assert with_foresight.cost.lm_calls < 10
     (site,) = with_foresight.sites
     assert site.guessed == site.guesses > 25
@@ -119,15 +120,20 @@ def test_a_rough_model_that_is_always_wrong_is_soon_left():
     def along(table):
         return lambda prompt, ids: np.array(table["abc"[ids[-1]] if ids else prompt[-1]])
 
-    rough = TableLM(["a", "b", "c"], along(back))
-    lm = TableLM(["a", "b", "c"], along(turn), pass_cost=8.0, rough_cost=4.0, rough=rough)
-    cost = infer(program(lm("c", max_tokens=200)), SMC(1), seed=0).cost
+    other = TableLM(["a", "b", "c"], along(back))
+    lm = TableLM(["a", "b", "c"], along(turn), pass_cost=8.0, rough_cost=4.0, rough=other)
+
+    @program
+    def circle():
+        return sample(lm("c", max_tokens=200))
+
+    cost = infer(circle(), SMC(1), seed=0).cost
     assert 0 < cost.rough_calls < 60
-    assert cost.tokens == 201
+    assert cost.tokens == 200
 
 
 @pytest.mark.parametrize(
-    ("probability", "rows", "most"), [(0.0, 1, 0), (0.92, 1, 4), (1.0, 1, 8), (0.92, 64, 0)]
+    ("probability", "rows", "most"), [(0.0, 1, 0), (0.92, 1, 4), (0.92, 4, 1), (1.0, 1, 8), (0.92, 16, 0)]
 )
 def test_how_many_tokens_are_guessed(probability, rows, most):
     assert length(probability, rows, 20.0, 7.0)[0] == most
@@ -135,10 +141,7 @@ def test_how_many_tokens_are_guessed(probability, rows, most):
 
 def test_draws_with_the_same_noise():
     """The law of a draw is the same whatever was drawn with its noise before; equal distributions give equal draws."""
-    first, second = (
-        torch.tensor([[0.5, 0.2, 0.3]]).double().log(),
-        torch.tensor([[0.1, 0.6, 0.3]]).double().log(),
-    )
+    first, second = (torch.tensor([p], dtype=torch.float64).log() for p in ([0.5, 0.2, 0.3], [0.1, 0.6, 0.3]))
     row = np.zeros(1, dtype=np.int64)
 
     def both(rng: Rng) -> tuple[int, int, int]:
