@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from inference.engines.base import Context, Guess, NextTokens, Session, check_numbers
 from inference.engines.errors import PromptTooLong, SessionClosed
 from inference.engines.forward import batches
+from inference.engines.jobs import NOWHERE, Job, settle
 from inference.engines.kv_cache import KVRows, Tail
 from inference.engines.prompt_cache import Ids, Prompt
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-_NOWHERE = -1
 _PASS_COST = {"cpu": 26.0, "cuda": 256.0}
 """What a pass costs beyond its tokens, in tokens: on a CPU as measured (docs/performance.md), on a GPU a low guess."""
 _ROUGH_COST = 12.0
@@ -37,30 +36,11 @@ class _Answer(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A context whose answer is there: the first `columns` columns of a slot, or a bare prompt, _NOWHERE."""
+    """A context whose answer is there: the first `columns` columns of a slot, or a bare prompt, NOWHERE."""
 
     slot: int
     columns: int
     answer: _Answer
-
-
-@dataclass
-class _Job:
-    """Contexts to be evaluated: `tokens` after the first `columns` columns of a slot, or after a bare prompt.
-
-    `draft` is evaluated with them, in case that it comes next; at most `guessed` tokens of one may be guessed, for the
-    context `first` of those that are asked for. `to` is the slot where the row will stand.
-    """
-
-    prompt: Ids
-    slot: int
-    columns: int
-    tokens: Ids
-    draft: Ids = ()
-    first: int = 0
-    guessed: int = 0
-    contexts: list[Context] = field(default_factory=list)
-    to: int = _NOWHERE
 
 
 class TransformersSession(Session):
@@ -120,12 +100,12 @@ class TransformersSession(Session):
             If a context does not fit the model.
         """
         engine = self._open()
-        jobs: dict[tuple[Ids, int, int, Ids], _Job] = {}
+        jobs: dict[tuple[Ids, int, int, Ids], Job] = {}
         for i, context in enumerate(contexts):
             if context in self._known:
                 continue
             job = self._resolve(context)
-            if not job.tokens and job.slot != _NOWHERE:
+            if not job.tokens and job.slot != NOWHERE:
                 continue
             job.first, job.guessed = i, 0 if guess is None else guess.lengths[i]
             job = jobs.setdefault((job.prompt, job.slot, job.columns, job.tokens), job)
@@ -133,20 +113,20 @@ class TransformersSession(Session):
             if drafts and len(drafts[i]) > len(job.draft):
                 job.draft = tuple(drafts[i])
         known = {c: self._known[c] for c in contexts if c in self._known}
-        ahead = {slot: self._ahead[slot] for slot, *_ in known.values() if slot != _NOWHERE}
+        ahead = {slot: self._ahead[slot] for slot, *_ in known.values() if slot != NOWHERE}
         self._check(jobs.values())
         self._known, self._ahead = {}, {}  # an interrupted call leaves no rows
         bare = [job for job in jobs.values() if not job.tokens]
         grown = [job for job in jobs.values() if job.tokens]
         if engine.forward.splits:
-            prompts = self._read([job.prompt for job in jobs.values() if job.slot == _NOWHERE])
+            prompts = self._read([job.prompt for job in jobs.values() if job.slot == NOWHERE])
             grown_known, grown_ahead = self._extend(grown, known, prompts, guess, expected=len(contexts))
         else:
             prompts = self._read([job.prompt for job in bare])
             grown_known, grown_ahead = self._whole(grown), {}
         for job in bare:
             answer = _Answer(prompts[job.prompt].logits[None], 0)
-            known.update((context, _Known(_NOWHERE, 0, answer)) for context in job.contexts)
+            known.update((context, _Known(NOWHERE, 0, answer)) for context in job.contexts)
         self._known, self._ahead = known | grown_known, ahead | grown_ahead
         return self._answers(contexts)
 
@@ -181,25 +161,25 @@ class TransformersSession(Session):
             raise SessionClosed("this session is closed", hint="ask the engine for a fresh session()")
         return self._engine
 
-    def _resolve(self, context: Context) -> _Job:
+    def _resolve(self, context: Context) -> Job:
         """Return what is missing of a context; if no tokens are, and it has a slot, it becomes known."""
         tail: list[int] = []
         node = context
-        while node.parent is not None and self._known.get(node, _BARE).slot == _NOWHERE:
+        while node.parent is not None and self._known.get(node, _BARE).slot == NOWHERE:
             tail.append(node.token)
             node = node.parent
         tail.reverse()
         found = self._known.get(node, _BARE)
         slot, columns, answer = found
-        if slot == _NOWHERE:
-            return _Job(context.prompt, _NOWHERE, 0, tuple(tail))
+        if slot == NOWHERE:
+            return Job(context.prompt, NOWHERE, 0, tuple(tail))
         ahead, tokens, done = self._ahead.get(slot, {}), self._rows.tokens[slot], 0
         while done < len(tail) and columns + 1 in ahead and tokens[columns] == tail[done]:
             columns, done = columns + 1, done + 1
             answer = ahead[columns]
         if done == len(tail):
             self._known[context] = _Known(slot, columns, answer)
-        return _Job(context.prompt, slot, columns, tuple(tail[done:]))
+        return Job(context.prompt, slot, columns, tuple(tail[done:]))
 
     def _answers(self, contexts: Sequence[Context]) -> NextTokens:
         """Return the distributions of known contexts."""
@@ -222,13 +202,13 @@ class TransformersSession(Session):
         index = np.array([place[id(table), row] for table, row in asked], dtype=np.int64)
         return NextTokens(engine.softmax(logits), index)
 
-    def _check(self, jobs: Iterable[_Job]) -> None:
+    def _check(self, jobs: Iterable[Job]) -> None:
         """Raise `PromptTooLong` if a context does not fit; shorten drafts to what fits."""
         engine = self._open()
         limit = engine.context_length
         for job in jobs:
             length = job.columns + len(job.tokens)
-            if job.slot == _NOWHERE:
+            if job.slot == NOWHERE:
                 engine.check_fits(job.prompt, length)
             elif limit is not None and len(job.prompt) + length > limit:
                 raise PromptTooLong(
@@ -272,7 +252,7 @@ class TransformersSession(Session):
 
     def _extend(
         self,
-        jobs: list[_Job],
+        jobs: list[Job],
         known: dict[Context, _Known],
         prompts: dict[Ids, Prompt],
         guess: Guess | None,
@@ -283,12 +263,12 @@ class TransformersSession(Session):
         if not jobs:
             return {}, {}
         rows = self._rows
-        pinned = {k.slot for k in known.values()} - {_NOWHERE}
-        live = pinned | {job.slot for job in jobs if job.slot != _NOWHERE}
-        rows.hold({job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == _NOWHERE}, sorted(live))
+        pinned = {k.slot for k in known.values()} - {NOWHERE}
+        live = pinned | {job.slot for job in jobs if job.slot != NOWHERE}
+        rows.hold({job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == NOWHERE}, sorted(live))
         widest = max(job.columns + len(job.tokens) + max(len(job.draft), job.guessed) for job in jobs)
-        rows.reserve(self._settle(jobs, pinned, expected), widest)
-        rows.copy([(job.to, job.slot, job.columns) for job in jobs if job.slot not in (_NOWHERE, job.to)])
+        rows.reserve(settle(jobs, pinned, rows.slots, expected), widest)
+        rows.copy([(job.to, job.slot, job.columns) for job in jobs if job.slot not in (NOWHERE, job.to)])
         for job in jobs:
             rows.prompt[job.to] = job.prompt
         jobs.sort(key=lambda job: job.to)
@@ -310,28 +290,7 @@ class TransformersSession(Session):
             row += len(job.draft) + 1
         return grown, ahead
 
-    def _settle(self, jobs: Sequence[_Job], pinned: set[int], expected: int) -> int:
-        """Choose the slot of each job; return how many slots that takes.
-
-        A row grows where it stands, unless another context needs it as it is, or it stands far beyond the others.
-        """
-        far = 2 * (len(pinned) + len(jobs)) + 8
-        used = set(pinned)
-        moving = []
-        for job in jobs:
-            if job.slot == _NOWHERE or job.slot in used or job.slot >= far:
-                moving.append(job)
-            else:
-                job.to = job.slot
-                used.add(job.slot)
-        kept = used | {job.slot for job in moving}
-        free = (slot for slot in range(self._rows.slots + len(moving) + 1) if slot not in kept)
-        for job in moving:
-            job.to = next(free)
-            used.add(job.to)
-        return max(*used, expected - 1) + 1 if max(used) >= self._rows.slots else self._rows.slots
-
-    def _guess(self, jobs: Sequence[_Job], guess: Guess) -> None:
+    def _guess(self, jobs: Sequence[Job], guess: Guess) -> None:
         """Give drafts to the jobs that have none, by rough passes over their rows."""
         engine = self._open()
         going = [(job, job.tokens) for job in jobs if job.guessed and not job.draft]
@@ -360,7 +319,7 @@ class TransformersSession(Session):
             before += count
         return tables[0] if len(tables) == 1 else torch.cat(tables)
 
-    def _whole(self, jobs: Sequence[_Job]) -> dict[Context, _Known]:
+    def _whole(self, jobs: Sequence[Job]) -> dict[Context, _Known]:
         """Evaluate whole texts, for a model whose rows cannot be kept."""
         engine = self._open()
         sequences = [job.prompt + job.tokens for job in jobs]
@@ -370,9 +329,9 @@ class TransformersSession(Session):
             self.usage.calls += 1
             self.usage.tokens += sum(len(sequences[i]) for i in batch)
             for row, i in enumerate(batch):
-                place = _Known(_NOWHERE, 0, _Answer(table, row))
+                place = _Known(NOWHERE, 0, _Answer(table, row))
                 known.update((context, place) for context in jobs[i].contexts)
         return known
 
 
-_BARE = _Known(_NOWHERE, 0, _Answer(torch.empty(0), 0))
+_BARE = _Known(NOWHERE, 0, _Answer(torch.empty(0), 0))

@@ -18,7 +18,7 @@ import torch
 from inference import scoring
 from inference.drafts import Drafts
 from inference.engines.base import Context, Guess, NextTokens
-from inference.engines.table import TableSession
+from inference.engines.table_session import TableSession
 from inference.kernels import KERNELS, Proposal, masked
 from inference.methods import enumerate as enumeration
 from inference.methods.rejection import Rejection

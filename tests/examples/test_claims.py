@@ -23,7 +23,7 @@ def test_every_price_of_a_receipt_adds_up():
     extraction = example("data_extraction")
     sentence = "Otto, 9 euros in all: 3 for a ball and the rest for a net."
     rules = extraction.quoted.bind(sentence) & extraction.adds_up
-    posterior = infer(extraction.receipt(sentence, rules), SMC(8), seed=0)
+    posterior = infer(extraction.receipt(sentence, rules), SMC(24), seed=0)
     for receipt, _, _ in posterior:
         assert sum(item.cost for item in receipt.items) == receipt.total
         assert all(name in sentence for name in (receipt.shop, *(item.what for item in receipt.items)))
@@ -85,7 +85,7 @@ def test_the_end_decides_about_the_middle():
 
 def test_a_bird_and_a_machine_are_a_crane(capsys):
     intersection = example("prompt_intersection")
-    intersection.main(intersection.PAIRS[:1], particles=48)
+    intersection.main(intersection.PAIRS[:1], particles=128)
     shown(capsys, r" × .*\n    crane (0\.[5-9]\d|1\.00)")
 
 

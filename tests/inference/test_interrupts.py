@@ -4,7 +4,7 @@ import pytest
 
 from grammars import Regex
 from inference import SMC, ResampleMoveSMC, SteeringSMC, TableLM, infer, infer_many, nested
-from inference.engines.table import TableSession
+from inference.engines.table_session import TableSession
 from ppl import factor, program, sample
 
 LM = TableLM.random(["a", "b"], seed=3)

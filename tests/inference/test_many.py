@@ -27,7 +27,7 @@ from inference import (
     program_seed,
 )
 from inference.batching import Batcher, Task, TaskSessions
-from inference.engines.table import TableSession
+from inference.engines.table_session import TableSession
 from inference.infer import posterior_of
 from inference.progress import Progress
 from inference.runtime import Runtime
