@@ -16,20 +16,19 @@ import numpy as np
 import torch
 
 from inference import scoring
-from inference.drafts import Drafts
 from inference.engines.base import Context, Guess, NextTokens
 from inference.engines.table_session import TableSession
 from inference.kernels import KERNELS, Proposal, masked
 from inference.methods import enumerate as enumeration
 from inference.methods.rejection import Rejection
 from inference.scheduler import Scheduler, Todo
-from inference.sessions import Sessions
 from inference.testing import (
     adaptive_mutants,
     awrs_mutants,
     batching_mutants,
     chain_mutants,
     corrector_mutants,
+    draft_mutants,
     genealogy_mutants,
     nesting_mutants,
     rejuvenation_mutants,
@@ -55,6 +54,7 @@ __all__ = [
     "batching_mutants",
     "chain_mutants",
     "corrector_mutants",
+    "draft_mutants",
     "genealogy_mutants",
     "nesting_mutants",
     "rejuvenation_mutants",
@@ -80,47 +80,6 @@ def _reweighed(change: Callable[[Proposal, Sequence[TextState]], Floats]) -> Abs
 @mutant("locally masked decoding: the masked kernel's weight is thrown away")
 def mask_weight_dropped() -> Iterator[None]:
     with _reweighed(lambda proposal, _: np.zeros(len(proposal.rows))):
-        yield
-
-
-@mutant("particles that run ahead along their drafts do not pay for it")
-def draft_weights_dropped() -> Iterator[None]:
-    original = Scheduler._propose
-
-    def propose(self: Any, chosen: Sequence[int], *, ahead: bool = False) -> None:
-        before = self.log_weights.copy()
-        original(self, chosen, ahead=ahead)
-        if ahead:
-            self.log_weights = np.where(np.isneginf(self.log_weights), -np.inf, before)
-
-    with patch.object(Scheduler, "_propose", propose):
-        yield
-
-
-@mutant("a guess is taken instead of a draw")
-def draft_taken_for_granted() -> Iterator[None]:
-    original = Proposal.draw
-
-    def draw(self: Proposal, rng: Rng, states: Sequence[TextState]) -> Any:
-        tokens, log_weights = original(self, rng, states)
-        for i, state in enumerate(states):
-            guesses = getattr(state, "draft", ())
-            if guesses and bool(torch.isfinite(self.numerators[int(self.rows[i]), guesses[0][0]])):
-                tokens[i] = guesses[0][0]
-        return tokens, log_weights
-
-    with patch.object(Proposal, "draw", draw):
-        yield
-
-
-@mutant("copies of a particle run ahead along what was guessed with the randomness of others")
-def guesses_of_others_followed() -> Iterator[None]:
-    def known(state: Any, sessions: Sessions) -> bool:
-        return isinstance(state, TextState) and all(
-            sessions[lm].knows(context) for lm, context in zip(state.lms, state.contexts, strict=True)
-        )
-
-    with patch.object(Drafts, "known", staticmethod(known)):
         yield
 
 

@@ -133,6 +133,13 @@ def run_steering() -> None:
     check_unbiased(relearned(), SteeringSMC(2, draws=2))
 
 
+def run_drafts() -> None:
+    """Check that particles that run ahead of each other along drafts change nothing."""
+    check_unbiased(forced(), SMC(2, 1.0))
+    check_unbiased(repeating(), Importance(1))
+    check_unbiased(rough(), SMC(2, 1.0))
+
+
 def run_nesting() -> None:
     """Check that nested programs have their measures."""
     check_unbiased(weighed_inside(Importance(2)), Importance(1))
@@ -175,9 +182,6 @@ def run_suite() -> None:
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0)))
     check_unbiased(pooled(), TemperedSMC(1, (0.4, 1.0), start=0.5))
     check_unbiased(uneven(), PrunedEnriched(2, 1.0, 1.0))
-    check_unbiased(forced(), SMC(2, 1.0))
-    check_unbiased(repeating(), Importance(1))
-    check_unbiased(rough(), SMC(2, 1.0))
     check_unbiased(stepwise(), Importance(1))
     check_evidence_variance(uneven(), SMC(2, 1.0, "multinomial"))
     check_evidence_variance(uneven(), SMC(2, 1.0, "ssp"))
@@ -193,5 +197,6 @@ def run_suite() -> None:
     run_search()
     run_chains()
     run_steering()
+    run_drafts()
     run_nesting()
     run_moves()
