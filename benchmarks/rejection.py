@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.common import print_result
 from grammars import prefix_predicate
 from inference import SMC, infer, load
-from inference.engines.base import Context, NextTokens
+from inference.engines.base import NextTokens
 from inference.engines.transformers import TransformersEngine
 from inference.engines.transformers_session import TransformersSession
 from ppl import program, sample
@@ -42,12 +41,10 @@ class Timed:
     def __enter__(self) -> Timed:
         self._original = original = TransformersSession.next_tokens
 
-        def next_tokens(
-            session: TransformersSession, contexts: Sequence[Context], drafts: Sequence[Sequence[int]] = ()
-        ) -> NextTokens:
+        def next_tokens(session: TransformersSession, *asked: Any) -> NextTokens:
             start = time.perf_counter()
             try:
-                return original(session, contexts, drafts)
+                return original(session, *asked)
             finally:
                 self.seconds += time.perf_counter() - start
 

@@ -60,15 +60,31 @@ class Drafts:
         self._forced: dict[tuple[object, ...], Ids] = {}
 
     def drafts(
-        self, states: Sequence[TextState], sessions: Sessions, rng: Rng, *, bridged: bool = False
+        self,
+        states: Sequence[TextState],
+        sessions: Sessions,
+        rng: Rng,
+        *,
+        bridged: bool = False,
+        switching: bool = False,
     ) -> tuple[list[Ids], Foresight | None]:
         """Return a draft for each state, and who guesses those of the others, for one pass; the states take note.
 
-        `bridged`: exponents move along the sequence.
+        Parameters
+        ----------
+        states, sessions, rng:
+            All texts that are being written, the open sessions, and where the randomness of draws comes from.
+        bridged:
+            Whether exponents move along the sequence.
+        switching:
+            Whether sites may change between masks and checks. They do so by what both have cost, looking ahead
+            included; numbers that were set aside have had their part in that, and are given up.
         """
         chosen: dict[tuple[object, ...], _Draft] = {}
         lengths = []
         for state in states:
+            if switching:
+                state.noise.clear()
             key = (state.key, state.plan.text.lm, state.contexts[0].prompt)
             if key not in chosen:
                 cost = min(sessions[lm].pass_cost for lm in state.lms)

@@ -109,7 +109,12 @@ def next_laws(
     if ahead:
         answers = sessions.recall(asked)
     else:
-        guesses: dict[LM, Guess] | None = {lm: _Owned(guess, owners[lm]) for lm in asked} if guess else None
+        guesses: dict[LM, Guess] = {}
+        for lm in asked if guess is not None else ():
+            assert guess is not None
+            owned = _Owned(guess, owners[lm])
+            if any(owned.lengths):
+                guesses[lm] = owned
         answers = sessions.next_tokens(asked, guessed if drafts else None, guesses)
     groups: defaultdict[tuple[Pool, tuple[LM, ...]], list[int]] = defaultdict(list)
     for i, state in enumerate(states):

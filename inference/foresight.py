@@ -1,15 +1,16 @@
 """Foresight: drafts from a rough, cheap copy of the model, drawn with the randomness of the draws to come.
 
 The text of a particle runs ahead under the rough model, with the same masks and exponents. Its tokens are drawn with
-the very numbers that the exact draws will use: a token is the inverse of a cumulative distribution at a uniform number
-u, and u is set aside for the position. Where both distributions are close, both inverses are mostly the same token,
-also where no token is likely. The drawn token is a function of u and of the exact distribution alone, so a run of one
-particle writes the same text with foresight and without.
+the very numbers that the exact draws will use: u is set aside for each position, and a draw is a function of u and of a
+distribution (`ppl.coupling`). Where the rough and the exact one are close, both draws are mostly the same token, also
+where no token is likely. A run of one particle writes the same text with foresight and without, until something else
+is drawn in between or a number is given up.
 
 Of several particles each goes on until a draft of its own fails, see `inference.drafts`. Whether it goes on depends on
 numbers that its draws have used up: how many tokens are guessed is decided before any is, and a draft ends early only
 by what it has drawn itself. Numbers that are left over have told nothing about the particle, and are used for its next
-draws; a copy of it draws its own.
+draws; a copy of it draws its own. Where sites may change between masks and checks they are given up: what looking ahead
+has cost is part of what such a change is decided by.
 
 With a the probability that a guess comes true, a pass after k rough ones brings a row 1 + a + ... + aᵏ tokens. Of n
 rows the slowest decides how many passes there are, and what others have ahead of it may be lost to a resampling; so of
@@ -25,14 +26,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
+from grammars.errors import PPLError
 from inference.engines.base import NextTokens
 from inference.experts import pooled_alone
 from inference.kernels import KERNELS
 from inference.text import TextState
 from ppl.compiler.plan import KernelName
+from ppl.compiler.pool import Pool
 from ppl.rng import Rng
 
 _MOST = 8
@@ -60,41 +64,64 @@ class Foresight:
 
     def __call__(self, following: NextTokens, members: Sequence[int]) -> list[int]:
         """Return a guess for each member, -1 where its text has come to an end or cannot go on."""
-        groups: defaultdict[KernelName, list[int]] = defaultdict(list)
+        groups: defaultdict[tuple[KernelName, Pool], list[int]] = defaultdict(list)
         for k, i in enumerate(members):
             if i not in self._ahead:
                 self._ahead[i] = self._states[i].looking_ahead()
-            groups[self._ahead[i].kernel].append(k)
+            groups[self._ahead[i].kernel, self._ahead[i].plan.pool].append(k)
         tokens = [-1] * len(members)
-        for kernel, group in groups.items():
+        for (kernel, _), group in groups.items():
             if kernel != "awrs":
-                self._draw(kernel, following, [members[k] for k in group], group, tokens)
+                self._guess(kernel, following, members, group, tokens)
         return tokens
 
-    def _draw(
-        self, kernel: KernelName, following: NextTokens, members: list[int], at: list[int], tokens: list[int]
+    def _guess(
+        self,
+        kernel: KernelName,
+        following: NextTokens,
+        members: Sequence[int],
+        at: list[int],
+        tokens: list[int],
     ) -> None:
+        """Guess for the members `at`, which share a kernel and a pool.
+
+        An error, which may be one of the rough model only, ends the guesses of the text that it is about.
+        """
+        try:
+            going, drawn = self._drawn(
+                kernel, NextTokens(following.logprobs, following.rows[at]), [members[k] for k in at]
+            )
+        except PPLError:
+            for k in at if len(at) > 1 else ():
+                self._guess(kernel, following, members, [k], tokens)
+            return
+        for k, token in zip(going, drawn, strict=True):
+            i = members[at[k]]
+            state, ahead = self._states[i], self._ahead[i]
+            state.draft = (*state.draft, (token, "rough"))
+            if token == state.vocabulary.end:
+                continue
+            with suppress(PPLError):
+                ahead.advance(token)
+                if not ahead.finished:
+                    tokens[at[k]] = token
+
+    def _drawn(
+        self, kernel: KernelName, following: NextTokens, members: list[int]
+    ) -> tuple[list[int], list[int]]:
+        """Return which of the members can go on, and the tokens that their rough draws give."""
         ahead = [self._ahead[i] for i in members]
-        pool = ahead[0].plan.pool
-        laws = pooled_alone(pool, NextTokens(following.logprobs, following.rows[at]), ahead[0].lms[0])
-        proposal = KERNELS[kernel](laws, ahead)
+        proposal = KERNELS[kernel](pooled_alone(ahead[0].plan.pool, following, ahead[0].lms[0]), ahead)
         going = np.flatnonzero(proposal.log_weights > -np.inf)
         proposal = proposal.take(going)
         noise = []
         for k in going.tolist():
-            kept, depth = self._states[members[k]].noise, len(self._states[members[k]].draft)
-            if depth == len(kept):
-                kept.append(self._rng.noise())
-            noise.append(kept[depth])
-        drawn = self._rng.categorical(proposal.numerators, proposal.rows, noise)
-        for k, token in zip(going.tolist(), drawn.tolist(), strict=True):
             state = self._states[members[k]]
-            state.draft = (*state.draft, (token, "rough"))
-            if token == state.vocabulary.end:
-                continue
-            ahead[k].advance(token)
-            if not ahead[k].finished:
-                tokens[at[k]] = token
+            if len(state.draft) == len(state.noise):
+                state.noise.append(self._rng.noise())
+            noise.append(state.noise[len(state.draft)])
+        drawn: list[int] = self._rng.categorical(proposal.numerators, proposal.rows, noise).tolist()
+        return going.tolist(), drawn
 
 
 def length(probability: float, rows: int, pass_cost: float, rough_cost: float) -> tuple[int, float]:

@@ -113,6 +113,11 @@ class Runtime:
         """Texts that potentials were asked of, and values that the method has had judged."""
         return self.twists.asked + self.judged
 
+    @property
+    def switching(self) -> bool:
+        """Whether some site may still change between masks and checks."""
+        return self.adaptive and any(part.switches for site in self.sites.values() for part in site.parts)
+
     def adapt(self) -> None:
         """Let the sites choose between masks and checks; for between ticks."""
         for site in self.sites.values() if self.adaptive else ():

@@ -126,8 +126,13 @@ class Scheduler:
         if written:
             drafts, guess = list[tuple[int, ...]](), None
             if runtime.drafts is not None and not ahead:
-                bridged = runtime.bridge is not None
-                drafts, guess = runtime.drafts.drafts(written, runtime.sessions, self.rng, bridged=bridged)
+                drafts, guess = runtime.drafts.drafts(
+                    written,
+                    runtime.sessions,
+                    self.rng,
+                    bridged=runtime.bridge is not None,
+                    switching=runtime.switching,
+                )
             laws = next_laws(written, runtime.sessions, runtime.bridge, drafts, guess, ahead=ahead)
         more = infill_laws(filled, self.rng, self.runtime.denoising) if filled else []
         return [

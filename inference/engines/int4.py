@@ -50,7 +50,13 @@ def can_round(weight: Tensor) -> bool:
     outputs, inputs = weight.shape
     operators = ("_convert_weight_to_int4pack_for_cpu", "_weight_int4pack_mm_for_cpu")
     suits = inputs % _GROUP == 0 and outputs % _OUTPUTS == 0 and weight.device.type == "cpu"
-    return suits and all(hasattr(torch.ops.aten, o) for o in operators)
+    return suits and all(hasattr(torch.ops.aten, o) for o in operators) and can_halve()
+
+
+def can_halve() -> bool:
+    """Return whether oneDNN multiplies in bfloat16 on this CPU."""
+    check = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return check is not None and bool(check())
 
 
 def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:

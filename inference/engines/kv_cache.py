@@ -14,7 +14,8 @@ stands in column j. From this layout follows the cost of everything:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -207,6 +208,15 @@ class KVRows:
             self.tokens[slot, columns : columns + len(tokens)] = tokens
             self.tokens[slot, columns + len(tokens) :] = -1  # what stands there followed other tokens
         return [self._pass(tails[low:high]) for low, high in self._chunks(tails)]
+
+    @contextmanager
+    def or_nothing(self) -> Iterator[None]:
+        """If what is done meanwhile is interrupted, take no column for what it was to become."""
+        try:
+            yield
+        except BaseException:
+            self.tokens[:] = -1
+            raise
 
     def clear(self) -> None:
         """Give back the memory."""

@@ -18,15 +18,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inference.engines.forward import Forward
 from inference.engines.int4 import Int4Linear, can_round
 from inference.engines.kv_cache import Pass
-from inference.engines.packed import PackedLinear, can_pack, pack, pack_together
+from inference.engines.packed import PackedLinear, PackedPart, can_pack, pack, pack_together
 from inference.engines.split_attention import attend
 
+_QKV, _GATE_UP = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Layer, and its (M, H, width) queries, (M, K, width) keys and values; returns (M, H, width)."""
 
@@ -148,9 +149,28 @@ def covers(model: Any) -> bool:
 
     if type(model) is not LlamaForCausalLM or not can_pack():
         return False
-    config, weight = model.config, model.get_input_embeddings().weight
-    usual: bool = config.hidden_act == "silu" and config.pretraining_tp == 1
-    return usual and weight.device.type == "cpu" and weight.dtype == torch.float32
+    usual = model.config.hidden_act == "silu" and model.config.pretraining_tp == 1
+    packed_together = [getattr(m, a) for m, a in _parents(model)]
+    return usual and all(_is_plain(layer) for layer in [*packed_together, model.lm_head])
+
+
+def _parents(model: Any) -> list[tuple[Any, str]]:
+    """Return where the linear layers of the blocks are."""
+    return [
+        (part, name)
+        for layer in model.model.layers
+        for part, names in ((layer.self_attn, (*_QKV, "o_proj")), (layer.mlp, (*_GATE_UP, "down_proj")))
+        for name in names
+    ]
+
+
+def _is_plain(layer: Any) -> bool:
+    """Return whether a layer is an ordinary linear one, packed or to be packed, with a bias or without."""
+    if isinstance(layer, PackedLinear | PackedPart):
+        return True
+    return (
+        type(layer) is nn.Linear and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
+    )
 
 
 def _head_width(config: Any) -> int:
@@ -160,10 +180,10 @@ def _head_width(config: Any) -> int:
 def _block(layer: Any) -> Block:
     return Block(
         layer.input_layernorm.weight,
-        pack_together(layer.self_attn, ("q_proj", "k_proj", "v_proj")),
+        pack_together(layer.self_attn, _QKV),
         layer.self_attn.o_proj,
         layer.post_attention_layernorm.weight,
-        pack_together(layer.mlp, ("gate_proj", "up_proj")),
+        pack_together(layer.mlp, _GATE_UP),
         layer.mlp.down_proj,
     )
 

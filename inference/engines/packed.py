@@ -108,9 +108,12 @@ def pack_together(module: nn.Module, names: Sequence[str]) -> PackedLinear:
         return next(iter(wholes.values()))
     with torch.inference_mode():
         weights = [layer.weight for layer in layers]
-        biases = [layer.bias for layer in layers if layer.bias is not None]
-        assert len(biases) in (0, len(layers)), "layers with and without a bias"
-        whole = PackedLinear(torch.cat(weights), torch.cat(biases) if biases else None)
+        biases = [
+            weight.new_zeros(len(weight)) if layer.bias is None else layer.bias
+            for layer, weight in zip(layers, weights, strict=True)
+        ]
+        none = all(layer.bias is None for layer in layers)
+        whole = PackedLinear(torch.cat(weights), None if none else torch.cat(biases))
         first = 0
         for name, weight in zip(names, weights, strict=True):
             setattr(module, name, PackedPart(whole, first, len(weight)))

@@ -115,12 +115,13 @@ class TransformersSession(Session):
         known = {c: self._known[c] for c in contexts if c in self._known}
         ahead = {slot: self._ahead[slot] for slot, *_ in known.values() if slot != NOWHERE}
         self._check(jobs.values())
-        self._known, self._ahead = {}, {}  # an interrupted call leaves no rows
+        self._known, self._ahead = {}, {}
         bare = [job for job in jobs.values() if not job.tokens]
         grown = [job for job in jobs.values() if job.tokens]
         if engine.forward.splits:
             prompts = self._read([job.prompt for job in jobs.values() if job.slot == NOWHERE])
-            grown_known, grown_ahead = self._extend(grown, known, prompts, guess, expected=len(contexts))
+            with self._rows.or_nothing():
+                grown_known, grown_ahead = self._extend(grown, known, prompts, guess, expected=len(contexts))
         else:
             prompts = self._read([job.prompt for job in bare])
             grown_known, grown_ahead = self._whole(grown), {}

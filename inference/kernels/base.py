@@ -67,7 +67,9 @@ class Proposal:
         -------
         (n,) tokens, and (n,) the log-weights that the draws add.
         """
-        return rng.categorical(self.numerators, self.rows, set_aside(states)), np.zeros(len(self.rows))
+        noise = set_aside(states)
+        drawn = rng.categorical(self.numerators, self.rows, *([noise] if noise else []))
+        return drawn, np.zeros(len(self.rows))
 
 
 def set_aside(states: Sequence[TextState]) -> list[Noise | None]:

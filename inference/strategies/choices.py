@@ -59,6 +59,8 @@ class ChoiceRng(Rng):
     Where a token is drawn, `expect` is told the text first.
     """
 
+    sets_aside: ClassVar[bool] = False
+
     def __init__(self, draw: DrawFn) -> None:
         self._draw = draw
         self._state: TextState | None = None
@@ -66,8 +68,6 @@ class ChoiceRng(Rng):
     def expect(self, state: TextState | InfillState) -> None:
         """Announce that the next draw is of a token of `state`."""
         self._state = state if isinstance(state, TextState) else None
-
-    sets_aside: ClassVar[bool] = False
 
     def categorical(
         self, logits: Tensor, rows: NDArray[np.int64], noise: Sequence[Noise | None] = ()

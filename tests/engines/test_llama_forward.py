@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from grammars import Regex
 from inference import SMC, infer
@@ -134,7 +135,7 @@ def test_a_run_makes_rough_passes_and_writes_what_it_would_without() -> None:
 
     @program
     def letters() -> str:
-        return sample(lm("ab", max_tokens=30) & Regex("[a-z ]{30,}"))
+        return sample(lm("ab", max_tokens=30) & Regex("[a-z ]{30,}").by_mask())
 
     rough = 0
     for seed in range(3):
@@ -145,6 +146,70 @@ def test_a_run_makes_rough_passes_and_writes_what_it_would_without() -> None:
         assert off.cost.rough_calls == 0
         rough += on.cost.rough_calls
     assert rough > 0
+
+
+@pytest.mark.parametrize("at", ["rough", "exact"])
+def test_an_interrupted_pass_leaves_nothing_that_is_taken_for_known(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = packed_llama()
+    reference = Reference(lm)
+
+    def interrupt(*_: object) -> list[int]:
+        raise KeyboardInterrupt
+
+    with lm.session() as session:
+        one, two = (Context((3, 4, 5)).extend(9 + i) for i in range(2))
+        session.next_tokens([one, two])
+        guess = Guesses([(8, 8), (8, 8)])
+        with monkeypatch.context() as patch:
+            if at == "rough":
+                patch.setattr(Guesses, "__call__", interrupt)
+            else:
+                patch.setattr(lm.forward, "extend", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                session.next_tokens([one.extend(7), two.extend(7)], (), guess)
+        same = Context((3, 4, 5)).extend(10).extend(7)  # the text of the row that was interrupted
+        session.next_tokens([same])
+        following = [same.extend(11), same.extend(12)]
+        answer = session.next_tokens(following)
+        for context, row in zip(following, answer.rows, strict=True):
+            assert agree(answer.logprobs[row], reference(context.prompt + context.generated()))
+
+
+@pytest.mark.parametrize("name", ["q_proj", "o_proj"])
+def test_layers_that_compute_something_else_keep_the_code(name: str) -> None:
+    class Doubled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2.0 * super().forward(x)
+
+    lm = tiny("llama")
+    attention = lm.forward.model.model.layers[1].self_attn
+    plain = getattr(attention, name)
+    doubled = Doubled(plain.in_features, plain.out_features, bias=False)
+    doubled.weight = plain.weight
+    setattr(attention, name, doubled)
+    assert not covers(lm.forward.model)
+    lm.pack()
+    assert getattr(attention, name) is doubled
+
+
+def test_a_layer_with_a_bias_among_some_without() -> None:
+    lm, stock = tiny("llama"), tiny("llama")
+    for model in (lm.forward.model, stock.forward.model):
+        model.model.layers[0].self_attn.q_proj.bias = nn.Parameter(
+            torch.linspace(-1, 1, 32), requires_grad=False
+        )
+    lm.pack()
+    with torch.inference_mode():
+        a, b = (engine.forward.evaluate([(5, 6, 7)]) for engine in (lm, stock))
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cpu_without_products_in_bfloat16_has_no_rough_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with packed_llama().session() as session:
+        assert session.rough_cost == 0.0
 
 
 def test_a_context_that_is_nearly_full_is_not_guessed_beyond() -> None:
