@@ -15,6 +15,7 @@ floor, which is measured with it.
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import statistics
 import time
@@ -31,6 +32,7 @@ from grammars import JsonSchema
 from inference import SMC, load
 from inference.diagnostics import Step
 from inference.engines.embedded import directory
+from inference.engines.packed import pack
 from inference.engines.tokenized import TokenizedEngine
 from inference.engines.transformers import TransformersEngine
 from inference.progress import Progress
@@ -108,7 +110,7 @@ class Resampled(SMC):
 
 
 def measure(
-    lm: TokenizedEngine, stock: Any, kind: str, particles: int, context: int, ticks: int
+    lm: TokenizedEngine, stock: Any, bare: Any, kind: str, particles: int, context: int, ticks: int
 ) -> dict[str, Any]:
     """Return the times of a run whose prompt has `context` tokens."""
     prompt = tuple(range(1000, 1000 + context))  # words without sense: nobody ends, paths part at once
@@ -116,7 +118,7 @@ def measure(
     model = continuation(target & SCHEMA if kind == "json" else target)
     method = Resampled(particles) if kind == "resampled" else SMC(particles)
     with Runtime(drafts=False) as runtime:
-        packed = Bare(lm.forward.model, prompt, particles) if isinstance(lm, TransformersEngine) else None
+        packed = None if bare is None else Bare(bare, prompt, particles)
         paired = Paired(packed, Bare(stock, prompt, particles), runtime.sessions, particles)
         method.run(model, Rng(0), runtime, paired)
     ratios = [tick / bare for tick, bare in zip(paired.ticks, paired.passes, strict=True)]
@@ -152,8 +154,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     lm = load(options.model, engine=options.engine, dtype=options.dtype)
     stock = AutoModelForCausalLM.from_pretrained(directory(options.model), dtype=torch.float32).eval()
+    bare = copy.deepcopy(stock) if isinstance(lm, TransformersEngine) else None
+    if bare is not None:
+        pack(bare)  # the code of transformers, with the same kernels for its matrix products as the engine
     runs = [
-        measure(lm, stock, kind, n, context, options.ticks)
+        measure(lm, stock, bare, kind, n, context, options.ticks)
         for context in options.contexts
         for n in options.particles
         for kind in options.kinds
