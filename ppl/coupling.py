@@ -71,5 +71,7 @@ def level_numbers(uniforms: NDArray[np.float64], levels: int) -> NDArray[np.floa
 
 def _padded(masses: Tensor) -> Tensor:
     """Return (U, S) masses as (U, 4, S / 4), filled up with zeros: child c of node i is index c S / 4 + i."""
-    wide = torch.nn.functional.pad(masses, (0, -masses.shape[-1] % _CHILDREN))
-    return wide.view(len(masses), _CHILDREN, -1)
+    missing = -masses.shape[-1] % _CHILDREN
+    if missing:  # padding copies, even by nothing
+        masses = torch.nn.functional.pad(masses, (0, missing))
+    return masses.view(len(masses), _CHILDREN, -1)
