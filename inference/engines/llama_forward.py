@@ -1,7 +1,7 @@
 """Forward passes of Llama models on a CPU, with few operations, and rough ones to guess with.
 
-The code of transformers serves every architecture; around the matrix products of a pass over one token it takes longer
-than a third of them. Many models are Llama in architecture. For those this is the same computation with the layers that
+The code of transformers serves every architecture; in a pass over one token it takes a good part of the time around the
+matrix products. Many models are Llama in architecture. For those this is the same computation with the layers that
 have the same inputs packed together, one rotation for queries and keys, and sums with the residual stream inside the
 products. Logits agree to float32 rounding.
 
@@ -206,7 +206,7 @@ def _seen(mask: Tensor | None, new: int, columns: int) -> tuple[Tensor | None, b
     before = torch.ones(new, columns, dtype=torch.bool).tril_(columns - new)
     if mask is None:
         return before, False
-    padding = torch.eye(columns, dtype=torch.bool)[
+    itself = torch.eye(columns, dtype=torch.bool)[
         columns - new :
-    ]  # what is padded sees itself, so that it is finite
-    return (before & mask[:, None] | padding)[:, None], False
+    ]  # what is padded must see something, to be finite
+    return (before & mask[:, None] | itself)[:, None], False

@@ -61,6 +61,7 @@ class TableLM(Engine):
 
     Examples
     --------
+    >>> from inference.engines.base import Context
     >>> lm = TableLM(["a", "b"], lambda prompt, generated: [0.5, 0.25, 0.25])
     >>> with lm.session() as session:
     ...     session.next_tokens([Context(lm.encode_prompt("any"))]).logprobs.exp().tolist()
