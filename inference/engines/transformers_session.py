@@ -100,6 +100,7 @@ class TransformersSession(Session):
             If a context does not fit the model.
         """
         engine = self._open()
+        guess = guess if self.rough_cost else None
         jobs: dict[tuple[Ids, int, int, Ids], Job] = {}
         for i, context in enumerate(contexts):
             if context in self._known:

@@ -14,7 +14,7 @@ from grammars import Regex
 from inference import SMC, infer
 from inference.engines.base import Context, NextTokens
 from inference.engines.forward import Forward
-from inference.engines.int4 import Int4Linear, can_round
+from inference.engines.int4 import Int4Linear, can_halve, can_round
 from inference.engines.llama_forward import LlamaForward, covers
 from inference.engines.packed import PackedPart, can_pack
 from inference.engines.transformers import TransformersEngine
@@ -49,6 +49,9 @@ def packing_is_possible() -> None:
 @pytest.fixture(params=CHANGES)
 def lm(request: pytest.FixtureRequest) -> TransformersEngine:
     return packed_llama(**CHANGES[request.param])
+
+
+roughly = pytest.mark.skipif(not can_halve(), reason="this CPU does not multiply in bfloat16")
 
 
 class Guesses:
@@ -89,6 +92,7 @@ def test_passes_of_sequences_are_those_of_transformers(lm: TransformersEngine) -
             torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
+@roughly
 def test_rough_passes_leave_no_trace(lm: TransformersEngine) -> None:
     rng, reference = random.Random(0), Reference(lm)
     prompts = [words(rng, 12), words(rng, 5)]
@@ -118,6 +122,7 @@ def test_rough_passes_leave_no_trace(lm: TransformersEngine) -> None:
         assert session.usage.rough == 3 * 4
 
 
+@roughly
 def test_rough_distributions_are_near_the_exact_ones() -> None:
     lm = packed_llama()
     with lm.session() as session:
@@ -130,6 +135,7 @@ def test_rough_distributions_are_near_the_exact_ones() -> None:
         assert float((near - exact).abs().sum()) < 0.6 < float((other - exact).abs().sum())
 
 
+@roughly
 def test_a_run_makes_rough_passes_and_writes_what_it_would_without() -> None:
     lm = packed_llama()
 
@@ -148,7 +154,7 @@ def test_a_run_makes_rough_passes_and_writes_what_it_would_without() -> None:
     assert rough > 0
 
 
-@pytest.mark.parametrize("at", ["rough", "exact"])
+@pytest.mark.parametrize("at", [pytest.param("rough", marks=roughly), "exact"])
 def test_an_interrupted_pass_leaves_nothing_that_is_taken_for_known(
     at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +218,7 @@ def test_a_cpu_without_products_in_bfloat16_has_no_rough_passes(monkeypatch: pyt
         assert session.rough_cost == 0.0
 
 
+@roughly
 def test_a_context_that_is_nearly_full_is_not_guessed_beyond() -> None:
     lm = packed_llama(max_position_embeddings=16)
     with lm.session() as session:
@@ -243,6 +250,7 @@ def test_packing_again_changes_nothing() -> None:
     assert before == {id(m._whole[0]) for m in lm.forward.model.modules() if isinstance(m, PackedPart)}
 
 
+@roughly
 def test_weights_on_sixteen_levels_are_kept() -> None:
     rng = np.random.default_rng(0)
     levels = torch.from_numpy(rng.integers(0, 16, size=(64, 96))).float()
@@ -256,6 +264,7 @@ def test_weights_on_sixteen_levels_are_kept() -> None:
     torch.testing.assert_close(rough.added(x, exact), 2 * exact + bias, atol=0.05, rtol=0.02)
 
 
+@roughly
 def test_constant_weights_and_layers_that_do_not_suit() -> None:
     weight = torch.full((64, 32), 0.5)
     torch.testing.assert_close(
