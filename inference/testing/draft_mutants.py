@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -11,10 +13,12 @@ import torch
 
 from inference.drafts import Drafts
 from inference.kernels import Proposal
+from inference.runtime import Runtime
 from inference.scheduler import Scheduler
 from inference.sessions import Sessions
 from inference.testing.mutant import mutant
-from inference.testing.suite import run_drafts
+from inference.testing.suite import run_copies, run_drafts
+from inference.testing.switching import check_switching
 from inference.text import TextState
 from ppl.rng import Rng
 
@@ -57,4 +61,24 @@ def guesses_of_others_followed() -> Iterator[None]:
         )
 
     with patch.object(Drafts, "known", staticmethod(known)):
+        yield
+
+
+@mutant("copies of a particle go on along its drafts", run_copies)
+def drafts_copied() -> Iterator[None]:
+    original = TextState.fork
+
+    def fork(self: TextState) -> TextState:
+        return replace(original(self), draft=self.draft)
+
+    with patch.object(TextState, "fork", fork):
+        yield
+
+
+@mutant(
+    "numbers left over decide between masks and checks, and are drawn with",
+    partial(check_switching, rough=True),
+)
+def numbers_kept_where_sites_switch() -> Iterator[None]:
+    with patch.object(Runtime, "switching", False):
         yield

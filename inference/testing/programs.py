@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from grammars.choice import Choice
@@ -99,6 +100,30 @@ def rough() -> str:
     """Texts that are guessed by another model, with the randomness of the draws to come."""
     text: str = sample(FORESEEING("ab", max_tokens=2))
     factor(0.3 * len(text))
+    return text
+
+
+def _three(seed: int) -> Callable[[str, tuple[int, ...]], list[float]]:
+    """Return the probabilities of texts of three tokens, each of two."""
+
+    def probs(prompt: str, generated: tuple[int, ...]) -> list[float]:
+        if len(generated) >= 3:
+            return [0.0, 0.0, 1.0]
+        first = 0.2 + 0.6 * TableLM.random(["a", "b"], seed=seed).logprobs((), generated).exp()[0].item()
+        return [first, 1.0 - first, 0.0]
+
+    return probs
+
+
+THREE = TableLM(["a", "b"], _three(1), rough=TableLM(["a", "b"], _three(2)), pass_cost=64.0, rough_cost=1.0)
+
+
+@program
+def copied() -> str:
+    """Texts that are copied by how they begin, and weigh less the longer they are."""
+    begins = potential(lambda text: float(text[:1].count("a")), at="token")
+    text: str = sample(THREE("q", max_tokens=4) * begins)
+    factor(-0.9 * len(text))
     return text
 
 

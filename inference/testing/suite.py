@@ -40,6 +40,7 @@ from inference.testing.programs import (
     LM,
     MODELS,
     checked_after,
+    copied,
     corrected,
     dead_ends,
     filled,
@@ -138,6 +139,11 @@ def run_drafts() -> None:
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
     check_unbiased(rough(), SMC(2, 1.0))
+
+
+def run_copies() -> None:
+    """Check that copies of particles draw with randomness of their own; it takes long, and is no part of the suite."""
+    check_unbiased(copied(), SMC(2, 1.0), max_paths=1_000_000)
 
 
 def run_nesting() -> None:

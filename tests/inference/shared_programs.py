@@ -1,6 +1,6 @@
 """Programs that several test files run."""
 
-from grammars import Regex
+from grammars import Regex, prefix_predicate
 from inference import TableLM, TableMDM
 from ppl import Categorical, condition, factor, potential, program, sample
 
@@ -28,3 +28,28 @@ def looking_ahead():
 def scattered():
     """A masked-diffusion text that is filled in a random order."""
     return sample(TableMDM.random("ab", seed=5)(length=2, order="random"))
+
+
+@program
+def masked(lm):
+    """A text of which some tokens are forced."""
+    return sample(lm("ab", max_tokens=3) & Regex("a(ba|ab)?"))
+
+
+@program
+def free(lm):
+    """A text without a constraint, the longer the better."""
+    text = sample(lm("abab", max_tokens=3))
+    factor(0.3 * len(text))
+    return text
+
+
+@prefix_predicate
+def no_bb(text: str) -> bool:
+    return "bb" not in text
+
+
+@program
+def checked(lm):
+    """A text under a mask and a check."""
+    return sample(lm("ab", max_tokens=3) & no_bb & Regex("[ab]+"))

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from grammars import Choice, Regex, prefix_predicate
+from grammars import Choice
 from inference import SMC, Enumerate, Importance, LocallyConstrained, TableLM, TemperedSMC, infer
 from inference.testing import check_unbiased
-from ppl import Categorical, condition, factor, guide, observe, potential, program, sample
+from ppl import Categorical, condition, guide, observe, potential, program, sample
+from tests.inference.shared_programs import checked, free, masked
 
 
 def drafting(seed: int) -> TableLM:
@@ -16,23 +17,6 @@ def drafting(seed: int) -> TableLM:
 
 
 LM = drafting(31)
-
-
-@prefix_predicate
-def no_bb(text: str) -> bool:
-    return "bb" not in text
-
-
-@program
-def masked():
-    return sample(LM("ab", max_tokens=3) & Regex("a(ba|ab)?"))
-
-
-@program
-def free():
-    text = sample(LM("abab", max_tokens=3))
-    factor(0.3 * len(text))
-    return text
 
 
 @program
@@ -53,12 +37,7 @@ def guided():
     return sample(target * potential(lambda text: 0.4 * text.count("a"), at="token"))
 
 
-@program
-def checked():
-    return sample(LM("ab", max_tokens=3) & no_bb & Regex("[ab]+"))
-
-
-MODELS = [masked(), free(), ragged(), guided(), checked()]
+MODELS = [masked(LM), free(LM), ragged(), guided(), checked(LM)]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=repr)
@@ -132,4 +111,4 @@ def test_many_rows_make_few_drafts():
 
 
 def test_enumeration_guesses_nothing():
-    assert infer(masked(), Enumerate()).cost.lm_drafted == 0
+    assert infer(masked(LM), Enumerate()).cost.lm_drafted == 0

@@ -1,23 +1,20 @@
 """Foresight: drafts from a rough model, drawn with the randomness of the draws to come, change no law."""
 
-import hashlib
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 
-from grammars import Choice, Regex, prefix_predicate
-from grammars.constraint import Constraint, Matcher
-from inference import AWRS, SMC, Importance, LocallyConstrained, TableLM, WarpedLM, infer, site
+from grammars import Choice, Regex
+from inference import SMC, Importance, LocallyConstrained, TableLM, WarpedLM, infer
 from inference.foresight import length
-from inference.progress import Progress
-from inference.runtime import Runtime
-from inference.testing import check_unbiased, measure
-from inference.testing.enum_rng import EnumRng, expectation, paths
+from inference.testing import check_unbiased
+from inference.testing.enum_rng import EnumRng, paths
 from inference.testing.programs import rough
-from ppl import Categorical, condition, factor, potential, program, sample
+from inference.testing.suite import run_copies
+from inference.testing.switching import check_switching
+from ppl import Categorical, condition, potential, program, sample
 from ppl.rng import Rng
+from tests.inference.shared_programs import checked, free, masked
 
 
 def foreseeing(seed, rough_seed=None, *, pass_cost=64.0, rough_cost=1.0):
@@ -29,23 +26,6 @@ def foreseeing(seed, rough_seed=None, *, pass_cost=64.0, rough_cost=1.0):
 
 
 LM = foreseeing(41, 42)
-
-
-@prefix_predicate
-def no_bb(text: str) -> bool:
-    return "bb" not in text
-
-
-@program
-def masked():
-    return sample(LM("ab", max_tokens=3) & Regex("a(ba|ab)?"))
-
-
-@program
-def free():
-    text = sample(LM("abab", max_tokens=3))
-    factor(0.3 * len(text))
-    return text
 
 
 @program
@@ -74,12 +54,7 @@ def pinned():
     return sample(LM("ab", max_tokens=3) & Regex("a(ba|ab)?").by_mask())
 
 
-@program
-def checked():
-    return sample(LM("ab", max_tokens=3) & no_bb & Regex("[ab]+"))
-
-
-MODELS = [masked(), free(), two_texts(), weighed(), warped(), checked()]
+MODELS = [masked(LM), free(LM), two_texts(), weighed(), warped(), checked(LM)]
 
 
 @pytest.mark.parametrize("model", MODELS[:-1], ids=repr)
@@ -94,92 +69,18 @@ def test_the_law_is_the_same(model):
     check_unbiased(model, Importance(1), max_paths=3_000_000)
 
 
-@pytest.mark.parametrize("model", [rough(), masked()], ids=repr)
+@pytest.mark.parametrize("model", [rough(), masked(LM)], ids=repr)
 def test_the_law_of_particles_that_are_resampled_is_the_same(model):
     check_unbiased(model, SMC(2, 1.0), max_paths=3_000_000)
 
 
-@program
-def of_three():
-    """The sooner it ends the better, and a copy for each text that begins well: copies decide with whose numbers."""
-    text = sample(SHORT("q", max_tokens=4) * potential(lambda text: float(text[:1].count("a")), at="token"))
-    factor(-0.9 * len(text))
-    return text
-
-
-def three(seed):
-    """Texts of three tokens, each of two."""
-
-    def probs(prompt, generated):
-        if len(generated) >= 3:
-            return [0.0, 0.0, 1.0]
-        digest = hashlib.blake2b(repr((seed, generated)).encode(), digest_size=8).digest()
-        x = np.random.default_rng(int.from_bytes(digest, "big")).uniform(0.2, 0.8)
-        return [x, 1.0 - x, 0.0]
-
-    return probs
-
-
-SHORT = TableLM(["a", "b"], three(1), rough=TableLM(["a", "b"], three(2)), pass_cost=64.0, rough_cost=1.0)
-
-
 def test_copies_draw_with_numbers_of_their_own():
-    check_unbiased(of_three(), SMC(2, 1.0), max_paths=1_000_000)
+    run_copies()
 
 
-class Slow(Matcher):
-    """A matcher whose mask takes long after some texts, by a clock of its own."""
-
-    seconds = 0.0
-
-    def __init__(self, vocabulary, data=b""):
-        super().__init__(vocabulary)
-        self.data = data
-
-    def consume(self, data):
-        self.data += data
-        return True
-
-    def is_accepting(self):
-        return True
-
-    def fork(self):
-        return type(self)(self.vocabulary, self.data)
-
-    def mask(self):
-        if len(self.data) == 3 and self.data.endswith(b"b"):
-            Slow.seconds += 100.0
-        return self.vocabulary.text_mask.copy()
-
-
-@dataclass(frozen=True)
-class SlowAnywhere(Constraint):
-    def matcher(self, vocabulary):
-        return Slow(vocabulary)
-
-
-@pytest.mark.parametrize("foreseeing_it", [False, True])
-def test_what_looking_ahead_costs_may_decide_between_masks_and_checks(foreseeing_it, monkeypatch):
-    monkeypatch.setattr(site.time, "perf_counter", lambda: Slow.seconds)
-    lm = foreseeing(7, 9) if foreseeing_it else TableLM.random(["a", "b"], seed=7)
-
-    @program
-    def anything():
-        return sample(lm("ab", max_tokens=4) & SlowAnywhere())
-
-    changed = set()
-
-    def run(rng):
-        with Runtime(AWRS(), clock=lambda: 0.0) as runtime:
-            result = Importance(1).run(anything(), rng, runtime, Progress())
-            changed.update(part.how for s in runtime.sites.values() for part in s.parts)
-        weights = zip(result.particles, np.exp(result.log_weights), strict=True)
-        return {p.value: w for p, w in weights if p.finished}
-
-    expected, actual = measure(anything()), expectation(run, max_paths=1_000_000)
-    assert changed == {"mask", "check"}
-    for text, mass in expected.items():
-        assert actual[text] == pytest.approx(mass, abs=1e-10)
+@pytest.mark.parametrize("rough", [False, True])
+def test_what_looking_ahead_costs_may_decide_between_masks_and_checks(rough):
+    check_switching(rough=rough)
 
 
 def test_models_with_and_without_rough_ones():
@@ -210,7 +111,7 @@ def test_an_error_of_the_rough_model_ends_its_guesses():
 
 
 @pytest.mark.parametrize("method", [SMC(1), LocallyConstrained(1), Importance(1)], ids=repr)
-@pytest.mark.parametrize("model", [free(), weighed(), pinned()], ids=repr)
+@pytest.mark.parametrize("model", [free(LM), weighed(), pinned()], ids=repr)
 def test_one_particle_writes_the_same_text(model, method):
     for seed in range(10):
         with_drafts, without = (infer(model, method, seed=seed, drafts=on) for on in (True, False))
