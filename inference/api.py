@@ -11,6 +11,7 @@ from inference.diagnosis.findings import Diagnosis, Finding
 from inference.diagnosis.genealogy import Genealogy
 from inference.diagnosis.spread import EvidenceSpread, evidence_spread
 from inference.diagnostics import Cost, Step
+from inference.engines.drafted import DraftedLM
 from inference.engines.load import load
 from inference.engines.table import TableLM
 from inference.engines.warped import WarpedLM
@@ -65,6 +66,7 @@ __all__ = [
     "CostPerSolved",
     "CoveragePoint",
     "Diagnosis",
+    "DraftedLM",
     "Enumerate",
     "EvidenceSpread",
     "Finding",

@@ -19,8 +19,8 @@ passes are those of the slowest.
 
 Guesses come from what the constraint forces, in the language model's own tokens, and from what followed the last three,
 two or one tokens before: in the prompt, in this text, and in those of the other particles. Where more is to be expected
-from rough passes of the model itself, they come from these (`inference.foresight`). How often each kind comes true at a
-site is counted there.
+from rough passes of the model itself, or from a draft model (`inference.engines.drafted`), they come from these
+(`inference.foresight`). How often each kind comes true at a site is counted there.
 
 References: Leviathan, Kalman and Matias (2023), *Fast inference from transformers via speculative decoding*; Saxena
 (2023), *Prompt lookup decoding*. Here the drawn token itself is compared, so that weights need no correction.
@@ -153,7 +153,7 @@ class Drafts:
         if not session.rough_cost:
             return 0
         true = state.site.guesses.probability("rough")
-        most, rate = length(true, rows, session.pass_cost, session.rough_cost)
+        most, rate = length(true, rows, session.pass_cost, session.rough_cost, session.rough_share)
         here = (1.0 + draft.expected) / (session.pass_cost + rows * (len(draft.tokens) + 1))
         left = state.plan.text.max_tokens - state.contexts[0].length
         return min(most, left) if rate > here else 0

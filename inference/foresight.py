@@ -1,4 +1,4 @@
-"""Foresight: drafts from a rough, cheap copy of the model, drawn with the randomness of the draws to come.
+"""Foresight: drafts from a rough, cheap model, drawn with the randomness of the draws to come.
 
 The text of a particle runs ahead under the rough model, with the same masks and exponents. Its tokens are drawn with
 the very numbers that the exact draws will use: u is set aside for each position, and a draw is a function of u and of a
@@ -15,7 +15,8 @@ has cost is part of what such a change is decided by.
 With a the probability that a guess comes true, a pass after k rough ones brings a row 1 + a + ... + aᵏ tokens. Of n
 rows the slowest decides how many passes there are, and what others have ahead of it may be lost to a resampling; so of
 several rows those tokens are counted that all of them get, with aⁿ in place of a. The pass costs C + n (k + 1), and
-each rough one R + n, in tokens (`Session.pass_cost`, `rough_cost`). k is chosen for the most tokens at that cost.
+each rough one R + r n, in tokens (`Session.pass_cost`, `rough_cost`, `rough_share`). k is chosen for the most tokens at
+that cost.
 
 References: Leviathan, Kalman and Matias (2023), *Fast inference from transformers via speculative decoding*; Daliri,
 Musco and Suresh (2025), *Coupling without communication and drafter-invariant speculative decoding*, for common random
@@ -124,7 +125,9 @@ class Foresight:
         return going.tolist(), drawn
 
 
-def length(probability: float, rows: int, pass_cost: float, rough_cost: float) -> tuple[int, float]:
+def length(
+    probability: float, rows: int, pass_cost: float, rough_cost: float, rough_share: float = 1.0
+) -> tuple[int, float]:
     """Return how many tokens to guess, and the tokens for each unit of cost that this brings.
 
     Parameters
@@ -133,14 +136,14 @@ def length(probability: float, rows: int, pass_cost: float, rough_cost: float) -
         That a guess comes true.
     rows:
         Rows of the pass.
-    pass_cost, rough_cost:
+    pass_cost, rough_cost, rough_share:
         As in `Session`.
     """
     best, rate, brought, true = 0, 1.0 / (pass_cost + rows), 1.0, 1.0
     for k in range(1, _MOST + 1):
         true *= probability**rows
         brought += true
-        here = brought / (pass_cost + rows * (k + 1) + k * (rough_cost + rows))
+        here = brought / (pass_cost + rows * (k + 1) + k * (rough_cost + rough_share * rows))
         if here > rate:
             best, rate = k, here
     return best, rate

@@ -117,6 +117,8 @@ class Session(ABC):
     """What a forward pass costs beyond its tokens, in tokens of it. 0: drafts are not evaluated ahead."""
     rough_cost: float = 0.0
     """What a rough pass costs beyond its tokens, likewise. 0: there are none."""
+    rough_share: float = 1.0
+    """What a token of a rough pass costs, likewise."""
 
     @abstractmethod
     def next_tokens(
@@ -163,6 +165,8 @@ class Engine(LM):
     """A language model that can compute: an `LM` whose sessions answer for batches of contexts."""
 
     device: torch.device
+    weights: int | None = None
+    """Number of weights of the model; None where it is not known."""
 
     @abstractmethod
     def session(self) -> Session:

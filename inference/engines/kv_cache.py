@@ -142,12 +142,30 @@ class KVRows:
         return len(self.prompt)
 
     @property
+    def columns(self) -> int:
+        """Number of columns of each slot."""
+        return int(self.tokens.shape[1])
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all keys and values."""
         if not self._prompts:
             return 0
         prompts = [pair for kv in self._prompts.values() for pair in kv]
         return sum(t.nbytes for pair in [*prompts, *(x.buffers() for x in self._layers)] for t in pair)
+
+    def beginning(self, prompt: Ids, tokens: Sequence[int]) -> tuple[int, int]:
+        """Return the slot of a row that begins like `tokens` after a prompt, and for how many of them; (-1, 0): none.
+
+        The last token is not compared: it is evaluated in any case, for what comes after it.
+        """
+        if len(tokens) < 2 or prompt not in self._prompts or not self.tokens.size:
+            return -1, 0
+        wanted = np.array(tokens[:-1])[: self.tokens.shape[1]]
+        shared = _leading(self.tokens[:, : len(wanted)] == wanted)
+        shared[[had != prompt for had in self.prompt]] = 0
+        slot = int(shared.argmax())
+        return (slot, int(shared[slot])) if shared[slot] else (-1, 0)
 
     def hold(self, prompts: dict[Ids, KV], live: Sequence[int]) -> None:
         """Keep these prompts, besides those of the rows in the `live` slots; forget all others."""
@@ -159,6 +177,15 @@ class KVRows:
                     layer.keys = keys.new_zeros((0, keys.shape[0], 0, keys.shape[-1]))
                     layer.values = values.new_zeros((0, values.shape[0], 0, values.shape[-1]))
                     layer.is_initialized = True
+
+    def only(self, live: Sequence[int]) -> dict[int, int]:
+        """Keep the rows in these slots alone, as the first ones; return the new slot of each."""
+        for layer in self._layers:
+            at = torch.tensor(live, dtype=torch.int64, device=layer.keys.device)
+            layer.keys, layer.values = (buffer[at] for buffer in layer.buffers())
+        self.tokens = self.tokens[list(live)]
+        self.prompt = [self.prompt[slot] for slot in live]
+        return {slot: k for k, slot in enumerate(live)}
 
     def reserve(self, slots: int, columns: int) -> None:
         """Make room for so many slots and columns; what the buffers hold stays."""
@@ -183,18 +210,18 @@ class KVRows:
         if not moves:
             return
         to, at = np.array([m[0] for m in moves]), np.array([m[1] for m in moves])
-        last = np.array([m[2] for m in moves])
         relatives = np.array([self.prompt[t] == self.prompt[a] for t, a, _ in moves])
-        width = int(last.max())
+        width = max(m[2] for m in moves)
         same = (self.tokens[to, :width] == self.tokens[at, :width]) & relatives[:, None]
-        shared = np.where(same.all(axis=1), width, same.argmin(axis=1))
-        begin, end = int(shared.min()), width
+        begin, end = int(_leading(same).min()), width
         if begin < end:
-            to_, at_ = torch.from_numpy(to), torch.from_numpy(at)
+            device = self._layers[0].keys.device
+            target, source = torch.from_numpy(to).to(device), torch.from_numpy(at).to(device)
             for layer in self._layers:
                 for buffer in layer.buffers():
                     rows = buffer[:, :, begin:end]
-                    rows.index_copy_(0, to_.to(buffer.device), rows[at_.to(buffer.device)])
+                    copies = rows.index_select(0, source.to(buffer.device))
+                    rows.index_copy_(0, target.to(buffer.device), copies)
         self.tokens[to] = -1
         self.tokens[to, :width] = self.tokens[at, :width]
         self.copied += len(moves)
@@ -211,11 +238,11 @@ class KVRows:
 
     @contextmanager
     def or_nothing(self) -> Iterator[None]:
-        """If what is done meanwhile is interrupted, take no column for what it was to become."""
+        """If what is done meanwhile is interrupted, keep nothing: buffers may be half written, or half grown."""
         try:
             yield
         except BaseException:
-            self.tokens[:] = -1
+            self.clear()
             raise
 
     def clear(self) -> None:
@@ -269,6 +296,12 @@ class KVRows:
         )
         at = torch.from_numpy(columns + np.repeat(lengths, new)).to(device)
         return Pass(torch.from_numpy(ids).to(device), at, layout)
+
+
+def _leading(same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many of the first columns of each row are all true."""
+    leading: NDArray[np.int64] = np.logical_and.accumulate(same, axis=1).sum(axis=1)
+    return leading
 
 
 def _select(places: NDArray[np.int64], device: torch.device) -> Rows:

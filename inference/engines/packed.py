@@ -27,6 +27,11 @@ class PackedLinear(nn.Module):
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
 
     @property
+    def size(self) -> int:
+        """Number of weights."""
+        return int(self._packed.numel())
+
+    @property
     def weight(self) -> Tensor:
         """A plain copy of W, (out_features, in_features)."""
         plain: Tensor = self._packed.to_dense()
@@ -70,6 +75,12 @@ class PackedPart(nn.Module):
         """Return the (..., out_features) product for (..., in_features) rows."""
         y: Tensor = self._whole[0](x)[..., self._outputs]
         return y
+
+
+def count_weights(model: nn.Module) -> int:
+    """Return the number of weights of a model, packed ones included."""
+    packed = {id(whole): whole.size for module in model.modules() for whole in _wholes(module)}
+    return sum(parameter.numel() for parameter in model.parameters()) + sum(packed.values())
 
 
 def can_pack() -> bool:
@@ -119,6 +130,16 @@ def pack_together(module: nn.Module, names: Sequence[str]) -> PackedLinear:
             setattr(module, name, PackedPart(whole, first, len(weight)))
             first += len(weight)
     return whole
+
+
+def _wholes(module: nn.Module) -> list[PackedLinear]:
+    return (
+        [module]
+        if isinstance(module, PackedLinear)
+        else module._whole
+        if isinstance(module, PackedPart)
+        else []
+    )
 
 
 def _plain(weight: Tensor) -> bool:

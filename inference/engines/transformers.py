@@ -10,7 +10,7 @@ from inference.engines.forward import Forward
 from inference.engines.kv_cache import attention_windows
 from inference.engines.llama_forward import LlamaForward, covers
 from inference.engines.lora import with_adapter
-from inference.engines.packed import pack
+from inference.engines.packed import count_weights, pack
 from inference.engines.prompt_cache import PromptCache
 from inference.engines.tokenized import TokenizedEngine, ids_of
 from inference.engines.transformers_session import TransformersSession
@@ -43,6 +43,7 @@ class TransformersEngine(TokenizedEngine):
             model.set_attn_implementation("eager")  # the fused kernels have no soft cap
         self.forward: Forward = Forward(model.eval().requires_grad_(False))
         self.prompts = PromptCache()
+        self.weights = count_weights(model)
         super().__init__(
             tokenizer,
             size=int(model.get_output_embeddings().weight.shape[0]),

@@ -16,6 +16,7 @@ from inference.engines.forward import batches
 from inference.engines.jobs import NOWHERE, Job, settle
 from inference.engines.kv_cache import KVRows, Tail
 from inference.engines.prompt_cache import Ids, Prompt
+from inference.engines.prompt_reading import read_prompts
 
 if TYPE_CHECKING:
     from inference.engines.transformers import TransformersEngine
@@ -120,11 +121,14 @@ class TransformersSession(Session):
         bare = [job for job in jobs.values() if not job.tokens]
         grown = [job for job in jobs.values() if job.tokens]
         if engine.forward.splits:
-            prompts = self._read([job.prompt for job in jobs.values() if job.slot == NOWHERE])
+            bare_or_new = [job.prompt for job in jobs.values() if job.slot == NOWHERE]
+            prompts = read_prompts(engine, bare_or_new, self.usage)
             with self._rows.or_nothing():
-                grown_known, grown_ahead = self._extend(grown, known, prompts, guess, expected=len(contexts))
+                grown_known, grown_ahead = self._extend(
+                    grown, known, ahead, prompts, guess, expected=len(contexts)
+                )
         else:
-            prompts = self._read([job.prompt for job in bare])
+            prompts = read_prompts(engine, [job.prompt for job in bare], self.usage)
             grown_known, grown_ahead = self._whole(grown), {}
         for job in bare:
             answer = _Answer(prompts[job.prompt].logits[None], 0)
@@ -174,7 +178,8 @@ class TransformersSession(Session):
         found = self._known.get(node, _BARE)
         slot, columns, answer = found
         if slot == NOWHERE:
-            return Job(context.prompt, NOWHERE, 0, tuple(tail))
+            slot, columns = self._rows.beginning(context.prompt, tail)
+            return Job(context.prompt, slot, columns, tuple(tail[columns:]))
         ahead, tokens, done = self._ahead.get(slot, {}), self._rows.tokens[slot], 0
         while done < len(tail) and columns + 1 in ahead and tokens[columns] == tail[done]:
             columns, done = columns + 1, done + 1
@@ -221,54 +226,36 @@ class TransformersSession(Session):
                 room = limit - len(job.prompt) - length
                 job.draft, job.guessed = job.draft[:room], min(job.guessed, room)
 
-    def _read(self, wanted: Sequence[Ids]) -> dict[Ids, Prompt]:
-        """Return what is known of prompts; those that the model has not read are evaluated."""
-        engine = self._open()
-        cache, forward = engine.prompts, engine.forward
-        found, missing = dict[Ids, Prompt](), list[Ids]()
-        for prompt in dict.fromkeys(wanted):
-            if (known := cache.get(prompt)) is not None:
-                found[prompt] = known
-                continue
-            shared, begin = cache.beginning(prompt) if forward.splits else (0, [])
-            if not shared:
-                missing.append(prompt)
-                continue
-            logits, kv = forward.continued(begin, prompt[shared:])
-            found[prompt] = self._remember(prompt, Prompt(kv, logits.clone()), len(prompt) - shared)
-            self.usage.calls += 1
-        for batch in batches([len(ids) for ids in missing], [1] * len(missing), engine.vocabulary.size):
-            tables, rows = forward.prefill([missing[i] for i in batch])
-            self.usage.calls += 1
-            for i, kv, logits in zip(batch, rows, tables, strict=True):
-                prompt = missing[i]
-                found[prompt] = self._remember(prompt, Prompt(kv, logits.clone()), len(prompt))
-        return found
-
-    def _remember(self, prompt: Ids, read: Prompt, evaluated: int) -> Prompt:
-        engine = self._open()
-        check_numbers(engine.softmax(read.logits), engine.name)
-        engine.prompts.put(prompt, read)
-        self.usage.prompt_tokens += evaluated
-        return read
-
     def _extend(
         self,
         jobs: list[Job],
         known: dict[Context, _Known],
+        ahead: dict[int, dict[int, _Answer]],
         prompts: dict[Ids, Prompt],
         guess: Guess | None,
         *,
         expected: int,
     ) -> tuple[dict[Context, _Known], dict[int, dict[int, _Answer]]]:
-        """Evaluate the jobs; return what is known by it, and beyond that. About `expected` rows are to come."""
+        """Evaluate the jobs; return what is known by it, and beyond that. About `expected` rows are to come.
+
+        What was known before may move to other slots.
+        """
         if not jobs:
             return {}, {}
         rows = self._rows
+        widest = max(job.columns + len(job.tokens) + max(len(job.draft), job.guessed) for job in jobs)
         pinned = {k.slot for k in known.values()} - {NOWHERE}
         live = pinned | {job.slot for job in jobs if job.slot != NOWHERE}
+        if widest > rows.columns and 2 * max(len(live), expected) <= rows.slots:
+            slots = rows.only(sorted(live))  # many have left, and need not grow with the others
+            known.update({c: k._replace(slot=slots.get(k.slot, NOWHERE)) for c, k in known.items()})
+            for job in jobs:
+                job.slot = slots.get(job.slot, NOWHERE)
+            moved = {slots[slot]: answers for slot, answers in ahead.items()}
+            ahead.clear()
+            ahead.update(moved)
+            pinned, live = {slots[slot] for slot in pinned}, set(slots.values())
         rows.hold({job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == NOWHERE}, sorted(live))
-        widest = max(job.columns + len(job.tokens) + max(len(job.draft), job.guessed) for job in jobs)
         rows.reserve(settle(jobs, pinned, rows.slots, expected), widest)
         rows.copy([(job.to, job.slot, job.columns) for job in jobs if job.slot not in (NOWHERE, job.to)])
         for job in jobs:
@@ -283,14 +270,14 @@ class TransformersSession(Session):
         table = self._run([Tail(j.to, j.columns, j.tokens + j.draft) for j in jobs], keep)
         self.usage.tokens += offset
         self.usage.drafted += sum(len(job.draft) for job in jobs)
-        grown, ahead, row = dict[Context, _Known](), dict[int, dict[int, _Answer]](), 0
+        grown, beyond, row = dict[Context, _Known](), dict[int, dict[int, _Answer]](), 0
         for job in jobs:
             columns = job.columns + len(job.tokens)
             place = _Known(job.to, columns, _Answer(table, row))
             grown.update((context, place) for context in job.contexts)
-            ahead[job.to] = {columns + k: _Answer(table, row + k) for k in range(1, len(job.draft) + 1)}
+            beyond[job.to] = {columns + k: _Answer(table, row + k) for k in range(1, len(job.draft) + 1)}
             row += len(job.draft) + 1
-        return grown, ahead
+        return grown, beyond
 
     def _guess(self, jobs: Sequence[Job], guess: Guess) -> None:
         """Give drafts to the jobs that have none, by rough passes over their rows."""

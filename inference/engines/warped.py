@@ -164,7 +164,8 @@ class _WarpedSession(Session):
 
     def __init__(self, lm: WarpedLM, base: Session) -> None:
         super().__init__(base.usage)
-        self.pass_cost, self.rough_cost = base.pass_cost, base.rough_cost
+        self.pass_cost = base.pass_cost
+        self.rough_cost, self.rough_share = base.rough_cost, base.rough_share
         self._lm = lm
         self._base = base
 

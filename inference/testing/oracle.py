@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
+from inference.engines.drafted import DraftedLM
 from inference.engines.errors import NotSpellable
 from inference.engines.table import TableLM
 from inference.engines.warped import WarpedLM
@@ -76,6 +77,8 @@ def _law(lm: LM, prompt: tuple[int, ...], ids: tuple[int, ...]) -> list[float]:
     """Return the probabilities of the next token, of a table or of one that is warped."""
     if isinstance(lm, TableLM):
         return [math.exp(logprob) for logprob in lm.logprobs(prompt, ids).tolist()]
+    if isinstance(lm, DraftedLM):
+        return _law(lm.base, prompt, ids)
     assert isinstance(lm, WarpedLM)
     if lm.length is not None and len(ids) >= lm.length:
         return [float(token == lm.vocabulary.end) for token in range(lm.vocabulary.size)]

@@ -1,0 +1,120 @@
+"""Rows of the cache: what is known by its tokens is found again, those that have left take no memory, failures none."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from inference.engines.base import Context
+from inference.engines.transformers import TransformersEngine
+from tests.engines.stock import Reference, check, words
+
+PROMPT = (5, 6, 7)
+
+
+def written(tokens: tuple[int, ...], prompt: tuple[int, ...] = PROMPT) -> Context:
+    """Return a context that no session has seen, whatever its tokens."""
+    context = Context(prompt)
+    for token in tokens:
+        context = context.extend(token)
+    return context
+
+
+def test_what_stands_in_a_row_is_not_evaluated_again(llama: TransformersEngine) -> None:
+    tokens = words(random.Random(1), 12)
+    reference = Reference(llama)
+    with llama.session() as session:
+        session.next_tokens([written(tokens)])
+        for asked, new in [
+            (tokens, 1),  # all of it is there, but not what comes next
+            (tokens[:8], 1),
+            ((*tokens[:8], 9, 10), 2),
+            ((*tokens[:5], 9), 1),
+            ((9, 10, 11), 3),
+        ]:
+            before = session.usage.tokens
+            check(llama, session, [written(asked)], reference)
+            assert session.usage.tokens == before + new
+
+
+def test_two_that_begin_like_one_row(llama: TransformersEngine) -> None:
+    tokens = words(random.Random(2), 10)
+    with llama.session() as session:
+        row = written(tokens)
+        session.next_tokens([row])
+        before = session.usage.tokens
+        asked = [written((*tokens[:6], 8)), row.extend(8), written((*tokens[:9], 9, 9)), row]
+        check(llama, session, asked, Reference(llama))
+        assert session.usage.tokens == before + 1 + 1 + 2
+
+
+def test_rows_of_other_prompts_and_forgotten_ones_are_no_beginnings(llama: TransformersEngine) -> None:
+    tokens, reference = words(random.Random(3), 6), Reference(llama)
+    with llama.session() as session:
+        check(llama, session, [written(tokens)], reference)
+        check(
+            llama, session, [written(tokens, (9, 8))], reference
+        )  # another prompt is in use, the first forgotten
+        check(llama, session, [written(tokens)], reference)
+
+
+@pytest.mark.parametrize("left", [1, 3])
+def test_rows_that_have_left_do_not_grow_with_the_others(llama: TransformersEngine, left: int) -> None:
+    rng, reference = random.Random(4), Reference(llama)
+    with llama.session() as session:
+        contexts = [written((token,)) for token in range(20, 36)]
+        for _ in range(3):
+            contexts = [c.extend(rng.randrange(5, 60)) for c in contexts]
+            session.next_tokens(contexts)
+        full = session.nbytes
+        some = contexts[-left:]
+        parked = some[0]  # known, and not extended: it moves with the others
+        for _ in range(60):
+            some = [c.extend(rng.randrange(5, 60)) for c in some]
+            session.next_tokens([*some, parked])
+        check(llama, session, [*some, parked], reference)
+        check(llama, session, [c.extend(9) for c in [*some, parked]], reference)
+        assert session.nbytes < 1.5 * full  # all of them would take more than 3 times as much
+
+
+def test_drafts_come_true_after_rows_have_moved(llama: TransformersEngine) -> None:
+    rng, reference = random.Random(6), Reference(llama)
+    with llama.session() as session:
+        contexts = [written((token,)) for token in range(20, 36)]
+        session.next_tokens(contexts)
+        ahead, grown = contexts[14].extend(7), contexts[15]
+        session.next_tokens([ahead, grown], [(8, 9), ()])
+        ahead = ahead.extend(8)
+        for _ in range(40):
+            grown = grown.extend(rng.randrange(5, 60))
+            check(llama, session, [grown, ahead], reference)
+        calls = session.usage.calls
+        check(llama, session, [ahead.extend(9)], reference)
+        assert session.usage.calls == calls
+
+
+@pytest.mark.parametrize("step", ["grows", "leaves rows out"])
+def test_a_failure_while_buffers_change_leaves_a_usable_session(llama: TransformersEngine, step: str) -> None:
+    """Some layers have changed, others not: none of it may be used."""
+    reference = Reference(llama)
+    name = "reserve" if step == "grows" else "only"
+    with llama.session() as session:
+        contexts = [written((token,)) for token in range(20, 28)]
+        session.next_tokens(contexts)
+        kept, new = contexts[-1], words(random.Random(5), 40)
+        change = getattr(session._rows, name)
+
+        def fails(*args: Any) -> None:
+            last = session._rows._layers.pop()
+            change(*args)
+            session._rows._layers.append(last)
+            raise torch.OutOfMemoryError
+
+        with patch.object(session._rows, name, fails), pytest.raises(torch.OutOfMemoryError):
+            session.next_tokens([kept.extend(new[0])], [new[1:]])
+        check(llama, session, [kept.extend(3), contexts[0]], reference)
+        check(llama, session, [kept.extend(3).extend(4)], reference)
