@@ -7,6 +7,9 @@ forward passes of all cases over those without drafts, where every tick takes on
 apart. *Speed* is the time without drafts over that with. Goals: at most 0.5, and at least 1.5. One particle writes the
 same text in both runs of a case. Several are resampled at different times, and what is ahead may be lost then, so that
 their texts differ, also in length: log evidence is compared over all cases.
+
+*Ceilings* say what could be won at best, from times of single passes: the speed of passes over k tokens of each row in
+which all guesses come true, if guessing costs nothing, and if it takes k - 1 rough passes.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import math
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.common import print_result
@@ -23,12 +27,13 @@ from benchmarks.domains.case import Case, Task
 from benchmarks.domains.methods import constrained
 from grammars import Constraint
 from inference import SMC, infer, load
-from inference.engines.base import Context, Engine
+from inference.engines.base import Context, Engine, NextTokens
 from ppl import program, sample
 from ppl.targets import Text
 
 TASKS = {"json_schema": json_schema.TASK, "text_to_sql": text_to_sql.TASK}
 PASSES_GOAL, SPEED_GOAL = 0.5, 1.5
+LENGTHS, TOKEN = (1, 2, 4, 8), 3000
 
 
 def run(
@@ -86,6 +91,41 @@ def measure(lm: Engine, name: str, count: int, particles: int) -> dict[str, Any]
     }
 
 
+class Same:
+    """Guesses one token for each context, always the same one, which never comes."""
+
+    def __init__(self, particles: int) -> None:
+        self.lengths = [1] * particles
+
+    def __call__(self, following: NextTokens, members: Sequence[int]) -> list[int]:
+        return [TOKEN + 1] * len(members)
+
+
+def ceiling(lm: Engine, particles: int) -> dict[str, Any]:
+    """Return what perfect guesses could win."""
+    times: dict[int | str, list[float]] = {k: [] for k in (*LENGTHS, "rough")}
+    with lm.session() as session:
+        rows = [Context(tuple(range(1000, 1064))).extend(2000 + i) for i in range(particles)]
+        session.next_tokens(rows)
+        for _ in range(9):
+            for k in times:
+                rows = [row.extend(TOKEN) for row in rows]
+                drafts = [] if k == "rough" else [(TOKEN + 1,) * (k - 1)] * particles
+                start = time.perf_counter()
+                session.next_tokens(rows, drafts, Same(particles) if k == "rough" else None)
+                times[k].append(time.perf_counter() - start)
+    seconds = {k: statistics.median(t[1:]) for k, t in times.items()}
+    rough = seconds["rough"] - seconds[2]
+    return {
+        "particles": particles,
+        "tokens": LENGTHS[1:],
+        "free": [k * seconds[1] / seconds[k] for k in LENGTHS[1:]],
+        "rough": [k * seconds[1] / (seconds[k] + (k - 1) * rough) for k in LENGTHS[1:]]
+        if session.rough_cost
+        else None,
+    }
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -101,7 +141,16 @@ def main(arguments: list[str] | None = None) -> None:
     )  # rough weights are made when first needed
     runs = [measure(lm, task, options.cases, n) for task in options.task for n in options.particles]
     reached = all(r["passes"] <= PASSES_GOAL and r["speed"] >= SPEED_GOAL for r in runs)
-    print_result({"benchmark": "drafts", "model": options.model, "runs": runs, "reached": reached})
+    ceilings = [ceiling(lm, n) for n in options.particles]
+    print_result(
+        {
+            "benchmark": "drafts",
+            "model": options.model,
+            "runs": runs,
+            "ceilings": ceilings,
+            "reached": reached,
+        }
+    )
 
 
 if __name__ == "__main__":

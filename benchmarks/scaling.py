@@ -4,8 +4,10 @@
 
 Each figure is the median of a few steps of N rows that share a prompt and part at their first token. The exponents are
 slopes of least squares in log-log coordinates, over the last three sizes: what a doubling costs at the end. *Memory* is
-the bytes of keys and values over those of the distinct token paths, after 100 tokens. The vocabulary is synthetic: the
-time of turning N rows of logits into log-probabilities, masking, weighing and drawing.
+the bytes of keys and values over those of the distinct token paths, after 100 tokens: of rows of which no two are
+alike, and the largest on the way of rows that are resampled every tenth token, from equal weights, or of which one in
+fifty ends with each token. The vocabulary is synthetic: the time of turning N rows of logits into log-probabilities,
+masking, weighing and drawing.
 """
 
 from __future__ import annotations
@@ -55,11 +57,41 @@ def steps(lm: TransformersEngine, particles: int, context: int, tokens: int) -> 
             start = time.perf_counter()
             session.next_tokens(rows)
             times.append(time.perf_counter() - start)
-        config = lm.forward.config
-        width = config.hidden_size // config.num_attention_heads * config.num_key_value_heads
-        each = 2 * config.num_hidden_layers * width * 4
-        needed = each * (context + particles * (tokens + 1))
+        needed = bytes_of_a_token(lm) * (context + particles * (tokens + 1))
         return statistics.median(times), session.nbytes / needed
+
+
+def bytes_of_a_token(lm: TransformersEngine) -> int:
+    """Return what the keys and values of one take."""
+    config = lm.forward.config
+    width = config.hidden_size // config.num_attention_heads * config.num_key_value_heads
+    return int(2 * config.num_hidden_layers * width * 4)
+
+
+def memory(lm: TransformersEngine, particles: int, context: int, tokens: int, kind: str) -> float:
+    """Return the most bytes of a cache over the most that distinct paths need; rows are "resampled", or "end"."""
+    random = np.random.default_rng(0)
+    root = Context(tuple(1000 + i % 40_000 for i in range(context)))
+    used = needed = 0
+    with lm.session() as session:
+        session.next_tokens([root])
+        rows = [root] * particles
+        for t in range(tokens):
+            if kind == "resampled" and t % 10 == 9:
+                rows = [rows[a] for a in sorted(random.integers(len(rows), size=len(rows)))]
+            if kind == "end":
+                rows = [row for row in rows if random.random() >= 0.02] or rows[:1]
+            rows = [row.extend(int(random.integers(1000, 40_000))) for row in rows]
+            session.next_tokens(rows)
+            paths = set[Context]()
+            for row in rows:
+                node: Context | None = row
+                while node is not None and node not in paths:
+                    paths.add(node)
+                    node = node.parent
+            used = max(used, session.nbytes)
+            needed = max(needed, bytes_of_a_token(lm) * (context + len(paths) - 1))
+    return used / needed
 
 
 def kernels(size: int, rows: int) -> float:
@@ -120,7 +152,10 @@ def main(arguments: list[str] | None = None) -> None:
             "contexts": slope(options.contexts, by_context),
             "vocabularies": slope(list(VOCABULARIES), by_vocabulary),
         },
-        "memory": steps(lm, 32, 512, 100)[1],
+        "memory": {
+            "distinct": steps(lm, 32, 512, 100)[1],
+            **{kind: memory(lm, 32, 512, 100, kind) for kind in ("resampled", "end")},
+        },
         "floor": {rows: floor(lm.forward.model, rows) for rows in (1, 32)},
     }
     print_result({"benchmark": "scaling", "model": options.model, **result})

@@ -62,7 +62,8 @@ class Cost:
     lm_drafted:
         Tokens among `lm_tokens` that were evaluated ahead, in case that they come next.
     rough_calls:
-        Rough forward passes, each at a fraction of the cost of one, which guess what comes next; not among `lm_calls`.
+        Rough forward passes, or those of a draft model, each at a fraction of the cost of one, which guess what comes
+        next; not among `lm_calls`.
     runs:
         Runs of the program that came to their end, also those that were dropped later; the dead are not among them,
         and copies of a finished run count once.

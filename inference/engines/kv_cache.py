@@ -30,8 +30,8 @@ from inference.engines.errors import UnsupportedModel
 from inference.engines.prompt_cache import KV, Ids
 from inference.engines.split_attention import Layout, Rows, current_pass
 
-_SPARE = 16
-_GROWTH = 1.2
+_SPARE = 8
+_GROWTH = 1.1
 PASS_SCORES = 1 << 27
 """Most attention scores of one layer in one pass, counted once for heads that share keys; more rows than that take
 several passes."""

@@ -113,10 +113,12 @@ class WarpedLM(Engine):
 
     def warp(self, following: NextTokens, contexts: Sequence[Context]) -> NextTokens:
         """Return what follows `contexts`, given what follows them in the base model."""
+        return self.warp_after(following, [context.length for context in contexts])
+
+    def warp_after(self, following: NextTokens, lengths: Sequence[int]) -> NextTokens:
+        """Return what follows texts of so many tokens, given what follows them in the base model."""
         logprobs, rows = self._warped(following.logprobs), following.rows
-        over = np.array(
-            [self.length is not None and c.length >= self.length for c in contexts], dtype=np.bool_
-        )
+        over = np.array([self.length is not None and n >= self.length for n in lengths], dtype=np.bool_)
         if not over.any():
             return NextTokens(logprobs, rows)
         return NextTokens(torch.cat([logprobs, self._end(logprobs)]), np.where(over, len(logprobs), rows))
@@ -176,7 +178,7 @@ class _WarpedSession(Session):
         drafts: Sequence[Sequence[int]] = (),
         guess: Guess | None = None,
     ) -> NextTokens:
-        warped = None if guess is None else _WarpedGuess(self._lm, guess)
+        warped = None if guess is None else _WarpedGuess(self._lm, guess, contexts)
         return self._lm.warp(self._base.next_tokens(contexts, drafts, warped), contexts)
 
     @override
@@ -199,13 +201,17 @@ class _WarpedSession(Session):
 class _WarpedGuess:
     """Guesses from the warped ones of rough distributions."""
 
-    def __init__(self, lm: WarpedLM, guess: Guess) -> None:
+    def __init__(self, lm: WarpedLM, guess: Guess, contexts: Sequence[Context]) -> None:
         self.lengths = guess.lengths
         self._lm = lm
         self._guess = guess
+        self._written = [context.length for context in contexts]
 
     def __call__(self, following: NextTokens, members: Sequence[int]) -> list[int]:
-        return self._guess(NextTokens(self._lm._warped(following.logprobs), following.rows), members)
+        warped = self._lm.warp_after(following, [self._written[i] for i in members])
+        for i in members:
+            self._written[i] += 1
+        return self._guess(warped, members)
 
 
 def _normalised(logprobs: Tensor) -> Tensor:

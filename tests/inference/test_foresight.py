@@ -134,6 +134,19 @@ def test_a_rough_model_that_is_exact_foresees_everything():
     assert site.guessed == site.guesses > 25
 
 
+def test_the_end_of_a_warped_text_is_foreseen():
+    """After so many tokens nothing else can come, whatever the model would write."""
+    lm = WarpedLM(foreseeing(43), length=7)
+
+    @program
+    def seven():
+        return sample(lm("ab", max_tokens=9) & Regex("[ab]{7,}"))
+
+    for seed in range(6):
+        (site,) = infer(seven(), SMC(1), seed=seed).sites
+        assert site.guessed == site.guesses > 0
+
+
 def test_a_rough_model_that_is_always_wrong_is_soon_left():
     """A model that goes round in a circle, and a rough one that goes the other way: nothing comes true."""
     turn = {"a": [0, 1, 0, 0], "b": [0, 0, 1, 0], "c": [1, 0, 0, 0]}
