@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import regex
 
 _TIME = regex.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d")
+_PERSON = regex.compile(
+    r'\{"name": "[A-Za-z .]{1,30}", "born": (?:1\d{3}|20[0-2]\d), "alive": (?:true|false)\}'
+)  # a JSON schema of three members in order, the first of at most 30 letters
 _LIST = re.compile(r"(?:[A-Za-z]+,? )*[A-Za-z]*[,.]?")
 
 
@@ -30,6 +33,14 @@ def _time_prefix(text: str) -> bool:
 
 def _time(text: str) -> bool:
     return _TIME.fullmatch(text) is not None
+
+
+def _person_prefix(text: str) -> bool:
+    return _PERSON.fullmatch(text, partial=True) is not None
+
+
+def _person(text: str) -> bool:
+    return _PERSON.fullmatch(text) is not None
 
 
 def _lipogram_prefix(text: str) -> bool:
@@ -70,6 +81,15 @@ TASKS = {
         _time_prefix,
         _time,
         20,
+    ),
+    "json": Task(
+        _chat(
+            "Who wrote the play Hamlet? Answer in JSON, such as: "
+            '{"name": "Marie Curie", "born": 1867, "alive": false}'
+        ),
+        _person_prefix,
+        _person,
+        40,
     ),
     "lipogram": Task(_chat("Say in one sentence what a dog is."), _lipogram_prefix, _lipogram, 32),
     "words": Task(

@@ -143,12 +143,19 @@ class _DraftedSession(Session):
     def _guessed(
         self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]], guess: Guess
     ) -> list[Sequence[int]]:
-        """Return the drafts, with guessed ones for the contexts that have none and are not known."""
+        """Return the drafts, with guessed ones for the contexts that have none: of equal ones for the first."""
         result: list[Sequence[int]] = list(drafts or [()] * len(contexts))
         ends = dict[int, Context]()
+        seen = set[tuple[Ids, Ids]]()
         for i, (context, draft) in enumerate(zip(contexts, result, strict=True)):
-            if guess.lengths[i] and context.length and not draft and not self._base.knows(context):
-                ends[i] = context  # a bare prompt is known or read without a draft
+            if (
+                not guess.lengths[i] or draft or not context.length
+            ):  # a bare prompt is answered without a draft
+                continue
+            key = context.prompt, context.generated()
+            if key not in seen:
+                ends[i] = context
+            seen.add(key)
         while ends := {i: end for i, end in ends.items() if self._fits(end)}:
             members = list(ends)
             calls = self._drafts.usage.calls

@@ -107,13 +107,18 @@ class TransformersSession(Session):
             if context in self._known:
                 continue
             job = self._resolve(context)
+            draft, guessed = drafts[i] if drafts else (), 0 if guess is None else guess.lengths[i]
             if not job.tokens and job.slot != NOWHERE:
-                continue
-            job.first, job.guessed = i, 0 if guess is None else guess.lengths[i]
+                if not draft and not guessed:
+                    continue
+                # Known by what was guessed for another; whether this one is guessed for must not depend on that.
+                del self._known[context]
+                job = Job(context.prompt, job.slot, job.columns - 1, (context.token,))
+            job.first, job.guessed = i, guessed
             job = jobs.setdefault((job.prompt, job.slot, job.columns, job.tokens), job)
             job.contexts.append(context)
-            if drafts and len(drafts[i]) > len(job.draft):
-                job.draft = tuple(drafts[i])
+            if len(draft) > len(job.draft):
+                job.draft = tuple(draft)
         known = {c: self._known[c] for c in contexts if c in self._known}
         ahead = {slot: self._ahead[slot] for slot, *_ in known.values() if slot != NOWHERE}
         self._check(jobs.values())

@@ -134,6 +134,14 @@ def test_real_models(pair: tuple[TransformersEngine, TransformersEngine]) -> Non
         assert (session.usage.calls, session.usage.rough) == (calls, rough)
 
 
+def test_equal_texts_are_guessed_for_once(pair: tuple[TransformersEngine, TransformersEngine]) -> None:
+    """As with rough passes: what the base evaluates of two drafts is one, which must not decide for both."""
+    with DraftedLM(*pair).session() as session:
+        guess = Along((10, 11), (20, 21, 22))
+        session.next_tokens([Context((5, 6, 7)).extend(8), Context((5, 6, 7)).extend(8)], (), guess)
+        assert [i for i, _ in guess.seen] == [0, 0]
+
+
 def test_the_draft_model_reads_only_what_is_new(pair: tuple[TransformersEngine, TransformersEngine]) -> None:
     base, small = pair
     with DraftedLM(base, small).session() as session:

@@ -97,6 +97,20 @@ def test_drafts_come_true_after_rows_have_moved(llama: TransformersEngine) -> No
         assert session.usage.calls == calls
 
 
+def test_who_is_known_by_the_draft_of_another_has_a_draft_of_its_own(llama: TransformersEngine) -> None:
+    reference = Reference(llama)
+    with llama.session() as session:
+        one = written((20,))
+        session.next_tokens([one], [(7, 8)])
+        two, rest = one.extend(7), one.extend(9)
+        calls = session.usage.calls
+        assert session.knows(one.extend(7))
+        session.next_tokens([two, rest], [(5, 6), ()])
+        assert session.usage.calls == calls + 1
+        assert session.knows(two.extend(5).extend(6))
+        check(llama, session, [two.extend(5), rest], reference)
+
+
 @pytest.mark.parametrize("step", ["grows", "leaves rows out"])
 def test_a_failure_while_buffers_change_leaves_a_usable_session(llama: TransformersEngine, step: str) -> None:
     """Some layers have changed, others not: none of it may be used."""
