@@ -133,13 +133,9 @@ def pack_together(module: nn.Module, names: Sequence[str]) -> PackedLinear:
 
 
 def _wholes(module: nn.Module) -> list[PackedLinear]:
-    return (
-        [module]
-        if isinstance(module, PackedLinear)
-        else module._whole
-        if isinstance(module, PackedPart)
-        else []
-    )
+    if isinstance(module, PackedLinear):
+        return [module]
+    return module._whole if isinstance(module, PackedPart) else []
 
 
 def _plain(weight: Tensor) -> bool:

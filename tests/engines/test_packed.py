@@ -8,7 +8,7 @@ from torch import nn
 
 from inference import load
 from inference.engines.llama_forward import LlamaForward
-from inference.engines.packed import PackedLinear, PackedPart, can_pack, pack
+from inference.engines.packed import PackedLinear, PackedPart, can_pack, count_weights, pack
 from inference.engines.transformers import TransformersEngine
 from tests.engines.conftest import CONFIGS, tiny
 
@@ -28,6 +28,18 @@ def packed_layers(model: nn.Module) -> int:
 def packing_is_possible() -> None:
     if not can_pack():
         pytest.skip("this PyTorch has no oneDNN")
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_packed_weights_are_counted(kind: str) -> None:
+    """Layers that were packed one by one, and those that were packed together, of which parts are left."""
+    engine = tiny(kind)
+    count = sum(parameter.numel() for parameter in engine.forward.model.parameters())
+    assert engine.weights == count
+    tied = engine.forward.config.tie_word_embeddings
+    engine.pack()
+    head = engine.forward.model.get_input_embeddings().weight.numel() if tied else 0
+    assert count_weights(engine.forward.model) == count + head  # what is tied is kept twice then
 
 
 @pytest.mark.parametrize("kind", sorted(CONFIGS))
