@@ -100,7 +100,12 @@ class DraftedLM(Engine):
 
     @override
     def session(self) -> Session:
-        return _DraftedSession(self, self.base.session(), self.draft_model.session())
+        base = self.base.session()
+        try:
+            return _DraftedSession(self, base, self.draft_model.session())
+        except BaseException:
+            base.close()
+            raise
 
 
 class _DraftedSession(Session):
@@ -137,8 +142,10 @@ class _DraftedSession(Session):
 
     @override
     def close(self) -> None:
-        self._base.close()
-        self._drafts.close()
+        try:
+            self._base.close()
+        finally:
+            self._drafts.close()
 
     def _guessed(
         self, contexts: Sequence[Context], drafts: Sequence[Sequence[int]], guess: Guess

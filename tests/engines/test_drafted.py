@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
 from grammars import Regex
+from grammars.vocabulary import Vocabulary
 from inference import SMC, DraftedLM, Importance, TableLM, WarpedLM, infer, infer_many, program_seed
 from inference.engines.base import Context
+from inference.engines.errors import SessionClosed
 from inference.engines.transformers import TransformersEngine
 from inference.testing import check_unbiased
 from ppl import InvalidArgument, potential, program, sample
@@ -142,6 +145,25 @@ def test_equal_texts_are_guessed_for_once(pair: tuple[TransformersEngine, Transf
         assert [i for i, _ in guess.seen] == [0, 0]
 
 
+def test_both_sessions_are_closed(pair: tuple[TransformersEngine, TransformersEngine]) -> None:
+    lm = DraftedLM(*pair)
+    session = lm.session()
+    session.close()
+    for closed in (session._base, session._drafts):
+        with pytest.raises(SessionClosed):
+            closed.next_tokens([Context((5,))])
+    opened = []
+    start = pair[0].session
+    with (
+        patch.object(pair[0], "session", side_effect=lambda: opened.append(start()) or opened[0]),
+        patch.object(pair[1], "session", side_effect=MemoryError),
+        pytest.raises(MemoryError),
+    ):
+        lm.session()
+    with pytest.raises(SessionClosed):
+        opened[0].next_tokens([Context((5,))])
+
+
 def test_the_draft_model_reads_only_what_is_new(pair: tuple[TransformersEngine, TransformersEngine]) -> None:
     base, small = pair
     with DraftedLM(base, small).session() as session:
@@ -201,6 +223,12 @@ class TestRefused:
             DraftedLM(BASE, TableLM.random(["a", "c"], seed=1), cost=0.1)
         with pytest.raises(InvalidArgument, match="another vocabulary"):
             DraftedLM(BASE, TableLM.random(["a", "b", "c"], seed=1), cost=0.1)
+
+    def test_another_end(self) -> None:
+        other = table(42)
+        other.vocabulary = Vocabulary((b"a", b"b", None, None), frozenset({3}))
+        with pytest.raises(InvalidArgument, match="other ids end"):
+            DraftedLM(BASE, other, cost=0.1)
 
     def test_a_base_that_evaluates_one_token_in_a_pass(self) -> None:
         with pytest.raises(InvalidArgument, match="save nothing"):
