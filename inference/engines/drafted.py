@@ -9,7 +9,7 @@ Reference: Leviathan, Kalman and Matias (2023), *Fast inference from transformer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,12 +18,13 @@ from typing_extensions import override
 
 from inference.engines.base import Context, Engine, Guess, NextTokens, Session
 from inference.engines.warped import WarpedLM
+from inference.engines.wrapping import WrappingEngine
 from ppl.errors import InvalidArgument
 
 Ids = tuple[int, ...]
 
 
-class DraftedLM(Engine):
+class DraftedLM(WrappingEngine):
     """A language model with a draft model, which guesses several tokens for one pass of the language model.
 
     It is the same language model, and gives the same results; one particle even writes the same text. What it saves
@@ -75,28 +76,8 @@ class DraftedLM(Engine):
             )
         if not isinstance(cost, int | float) or isinstance(cost, bool) or not 0.0 < cost < float("inf"):
             raise InvalidArgument(f"cost={cost!r}", hint="a number above 0, such as 0.1")
-        self.base, self.draft_model, self.cost = base, draft_model, float(cost)
-        self.name = f"{base.name} (drafts from {draft_model.name})"
-        self.vocabulary = base.vocabulary
-        self.context_length = base.context_length
-        self.device = base.device
-        self.weights = base.weights
-
-    @override
-    def encode(self, text: str) -> Ids:
-        return self.base.encode(text)
-
-    @override
-    def encode_prompt(self, text: str) -> Ids:
-        return self.base.encode_prompt(text)
-
-    @override
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> Ids:
-        return self.base.encode_chat(messages)
-
-    @override
-    def check_fits(self, prompt: Sequence[int], max_tokens: int = 0) -> None:
-        self.base.check_fits(prompt, max_tokens)
+        super().__init__(base, f"{base.name} (drafts from {draft_model.name})")
+        self.draft_model, self.cost = draft_model, float(cost)
 
     @override
     def session(self) -> Session:

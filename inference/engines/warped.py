@@ -16,7 +16,7 @@ Reference: Holtzman et al. (2020), *The curious case of neural text degeneration
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from inference.engines.base import Context, Engine, Guess, NextTokens, Session
+from inference.engines.wrapping import WrappingEngine
 from inference.weights import log_masses
 from ppl.errors import InvalidArgument
 from ppl.lm import LM
@@ -33,7 +34,7 @@ Ids = tuple[int, ...]
 _COLDEST = 1e-6
 
 
-class WarpedLM(Engine):
+class WarpedLM(WrappingEngine):
     """The language model whose next-token distributions are those of another one, warped.
 
     Two that warp one model alike are equal. Where several runs are batched, all that warp one model share its calls.
@@ -78,34 +79,14 @@ class WarpedLM(Engine):
             raise InvalidArgument(f"top_p={top_p!r}", hint="a share above 0 and at most 1")
         if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
             raise InvalidArgument(f"length={length!r}", hint="length is an integer of at least 1, or None")
-        self.base = base
         self.temperature, self.top_p, self.length = float(temperature), float(top_p), length
-        self.name = f"{base.name} ({self._settings()})"
-        self.vocabulary = base.vocabulary
-        self.context_length = base.context_length
-        self.device = base.device
+        super().__init__(base, f"{base.name} ({self._settings()})")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WarpedLM) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
-
-    @override
-    def encode(self, text: str) -> Ids:
-        return self.base.encode(text)
-
-    @override
-    def encode_prompt(self, text: str) -> Ids:
-        return self.base.encode_prompt(text)
-
-    @override
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> Ids:
-        return self.base.encode_chat(messages)
-
-    @override
-    def check_fits(self, prompt: Sequence[int], max_tokens: int = 0) -> None:
-        self.base.check_fits(prompt, max_tokens)
 
     @override
     def session(self) -> Session:
