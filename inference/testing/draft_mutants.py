@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from inference.drafts import Drafts
+from inference.engines.base import Context, NextTokens
+from inference.engines.drafted import _DraftedSession
 from inference.kernels import Proposal
 from inference.runtime import Runtime
 from inference.scheduler import Scheduler
@@ -34,6 +36,16 @@ def draft_weights_dropped() -> Iterator[None]:
             self.log_weights = np.where(np.isneginf(self.log_weights), -np.inf, before)
 
     with patch.object(Scheduler, "_propose", propose):
+        yield
+
+
+@mutant("what follows is asked of the draft model", run_drafts)
+def draft_model_asked() -> Iterator[None]:
+    def next_tokens(self: Any, contexts: Sequence[Context], *_: Any) -> NextTokens:
+        following: NextTokens = self._drafts.next_tokens(contexts)
+        return following
+
+    with patch.object(_DraftedSession, "next_tokens", next_tokens):
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from grammars.choice import Choice
 from grammars.regex import Regex
 from inference.denoisers.table import TableMDM
+from inference.engines.drafted import DraftedLM
 from inference.engines.table import TableLM
 from inference.engines.warped import WarpedLM
 from inference.methods.base import Method
@@ -25,6 +26,7 @@ DRAFTING.pass_cost = 16.0
 FORESEEING = TableLM.random(["a", "b"], seed=41)
 FORESEEING.rough = TableLM.random(["a", "b"], seed=42)
 FORESEEING.pass_cost, FORESEEING.rough_cost = 64.0, 1.0
+DRAFTED = DraftedLM(FORESEEING, TableLM.random(["a", "b"], seed=42), cost=0.02)
 WARPED = WarpedLM(LM, temperature=1.6, top_p=0.9, length=2)
 MDM = TableMDM.random("ab", seed=5)
 JOINT = TableMDM.of_joint("ab", {"aa": 0.4, "ba": 0.35, "bb": 0.25})
@@ -99,6 +101,14 @@ def repeating() -> str:
 def rough() -> str:
     """Texts that are guessed by another model, with the randomness of the draws to come."""
     text: str = sample(FORESEEING("ab", max_tokens=2))
+    factor(0.3 * len(text))
+    return text
+
+
+@program
+def drafted() -> str:
+    """Texts that a draft model guesses."""
+    text: str = sample(DRAFTED("ab", max_tokens=2))
     factor(0.3 * len(text))
     return text
 

@@ -43,6 +43,7 @@ from inference.testing.programs import (
     copied,
     corrected,
     dead_ends,
+    drafted,
     filled,
     flipped,
     forced,
@@ -139,6 +140,7 @@ def run_drafts() -> None:
     check_unbiased(forced(), SMC(2, 1.0))
     check_unbiased(repeating(), Importance(1))
     check_unbiased(rough(), SMC(2, 1.0))
+    check_unbiased(drafted(), Importance(1))
 
 
 def run_copies() -> None:
