@@ -20,8 +20,8 @@ from typing_extensions import override
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import GrammarError, PredicateError
 from grammars.predicate_checks import Failure, call, judge, name_of
-from grammars.utf8 import read_utf8
-from grammars.vocabulary import Vocabulary
+from grammars.utf8 import continuations, read_utf8
+from grammars.vocabulary import Mask, Vocabulary
 
 Symbols: TypeAlias = Literal["characters", "bytes"]
 _SYMBOLS = get_args(Symbols)
@@ -145,6 +145,15 @@ class IncrementalMatcher(Matcher):
     def allows(self, token: int) -> bool:
         data = self.vocabulary.tokens[token]
         return bool(data) and self._after(data) is not None  # type: ignore[arg-type]
+
+    @override
+    def mask(self) -> Mask | None:
+        return continuations(self.vocabulary, self._tail) if self._tail else None
+
+    @property
+    @override
+    def mask_is_exact(self) -> bool:
+        return False
 
     @override
     def is_accepting(self) -> bool:

@@ -1,4 +1,8 @@
-"""The matcher of prefix predicates: asks once per token, about the characters that the token completes."""
+"""The matcher of prefix predicates: asks once per token, about the characters that the token completes.
+
+Between characters it only checks. Within one it masks, too: no predicate is needed to know that hardly any token
+goes on with the bytes of a character, and where no completion of it is welcome, all of them are refused soon.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from typing_extensions import override
 
 from grammars.constraint import Matcher
 from grammars.predicate_checks import Answers
-from grammars.utf8 import read_utf8
-from grammars.vocabulary import Vocabulary
+from grammars.utf8 import continuations, read_utf8
+from grammars.vocabulary import Mask, Vocabulary
 
 
 class PredicateMatcher(Matcher):
@@ -47,6 +51,15 @@ class PredicateMatcher(Matcher):
         data = self.vocabulary.tokens[token]
         read = read_utf8(self._tail, data) if data else None
         return read is not None and self._extends(read[0])
+
+    @override
+    def mask(self) -> Mask | None:
+        return continuations(self.vocabulary, self._tail) if self._tail else None
+
+    @property
+    @override
+    def mask_is_exact(self) -> bool:
+        return False
 
     @override
     def is_accepting(self) -> bool:

@@ -58,7 +58,12 @@ class Utf8Matcher(Matcher):
 
     @override
     def mask(self) -> Mask:
-        return _mask(self.vocabulary, _representative(self._tail)).copy()
+        return continuations(self.vocabulary, self._tail)
+
+
+def continuations(vocabulary: Vocabulary, tail: bytes) -> Mask:
+    """Return the packed mask of the tokens after which a text that ends with `tail` is UTF-8 so far."""
+    return _mask(vocabulary, _representative(tail)).copy()
 
 
 def _representative(tail: bytes) -> bytes:

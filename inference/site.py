@@ -3,7 +3,7 @@
 A constraint is a conjunction of parts. A part that offers both a mask and a check is enforced by its mask at first:
 masks make weights exact. It changes to checks, or back, where the measured cost says so, between ticks and on past
 costs only, so that every kernel stays properly weighted. A part that is pinned (`c.by_mask()`, `c.by_check()`)
-never changes.
+never changes. One that offers masks at some places only, and none at the beginning, is checked; its masks are applied, too.
 
 A verdict is a function of the text and the token, so it is shared between all particles that have written the same.
 """
@@ -137,15 +137,17 @@ class PartMatcher(Matcher):
     @override
     def mask(self) -> Mask | None:
         part = self._part
-        if part.how == "check":
+        if part.how == "check" and part.switches:
             return None
         start = time.perf_counter()
         mask = self._inner.mask()
+        if mask is None:
+            return None
         seconds = time.perf_counter() - start
         part.mask_seconds += seconds
         part.spent += seconds
         part.masks += 1
-        if part.switches and mask is not None and self._inner.mask_is_exact and part.masks % 16 == 1:
+        if part.switches and self._inner.mask_is_exact and part.masks % 16 == 1:
             self._try_check(mask)
         return mask
 

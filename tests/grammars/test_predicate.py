@@ -49,9 +49,14 @@ def test_prefixes_are_the_definition_for_all_tokens(kind: int, data: st.DataObje
     words = data.draw(vocabularies())
     constraint = predicates_of(language)[kind]
     matcher, text = constraint.matcher(words), b""
-    assert matcher.mask() is None
-    assert not matcher.mask_is_exact
     for _ in range(5):
+        _, tail = split(text) or ("", b"")
+        mask = matcher.mask()
+        assert not matcher.mask_is_exact
+        assert (mask is None) == (not tail), "a mask within a character, and only there"
+        if mask is not None:
+            follows = [bool(piece) and split(text + (piece or b"")) is not None for piece in words.tokens]
+            assert unpack(mask, words.size).tolist() == follows
         matcher.prefetch(range(words.size))
         allowed = []
         for token, piece in enumerate(words.tokens):

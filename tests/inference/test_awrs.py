@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grammars import Regex
+from grammars import Incremental, Regex, prefix_predicate
 from inference import AWRS, SMC, Enumerate, Importance, TableLM, infer
 from inference.estimators import log_share_of_first
 from inference.kernels import KERNELS, awrs
+from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.site import Site
 from inference.testing import EnumRng, check_kernel, check_unbiased, expectation
@@ -167,6 +168,40 @@ def test_a_resampled_population_is_unbiased(settings_):
     check_unbiased(even(), SMC(2, 1.0), awrs=settings_)
 
 
+@pytest.mark.parametrize("settings_", FEW)
+def test_characters_of_several_tokens_are_unbiased(settings_):
+    """Within a character a predicate masks, and only checks elsewhere; particles of one tick are at both places."""
+    lm = TableLM.random([b"\xc3", b"\xa9"], seed=7)
+    acute = prefix_predicate(lambda text: set(text) <= {"é"}, complete=bool)
+
+    @program
+    def spelled() -> str:
+        return sample(lm("x", max_tokens=2) & acute)
+
+    check_unbiased(spelled(), SMC(2, 1.0), awrs=settings_)
+
+
+@pytest.mark.parametrize("how", ["prefix", "automaton"])
+def test_a_character_that_nobody_wants_costs_no_search(how):
+    """After its first byte only its completions are drawn, not the rest of the vocabulary."""
+    others = [chr(c) for c in range(0x4E00, 0x4E00 + 300)]
+    lm = TableLM([b"\xc3", b"\xa9", *others], lambda prompt, generated: [0.5, *[0.5 / 302] * 302])
+    plain = {
+        "prefix": prefix_predicate(lambda text: "é" not in text),
+        "automaton": Incremental("", lambda state, c: None if c == "é" else state, lambda state: True),
+    }
+
+    @program
+    def short() -> str:
+        return sample(lm("", max_tokens=3) & plain[how])
+
+    with Runtime() as runtime:
+        SMC(8).run(short(), Rng(0), runtime, Progress())
+        (site,) = runtime.sites.values()
+    assert site.parts[0].masks, "no particle was within a character"
+    assert site.tally.draws <= 4 * site.tally.tokens
+
+
 def test_changing_between_mask_and_check_between_ticks_keeps_the_measure(monkeypatch):
     seen: set[str] = set()
 
@@ -215,8 +250,6 @@ def test_the_checks_are_counted():
         return sample(target)
 
     with Runtime() as runtime:
-        from inference.progress import Progress
-
         SMC(8).run(short(), Rng(0), runtime, Progress())
         (site,) = runtime.sites.values()
     tally = site.tally
