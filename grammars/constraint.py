@@ -7,8 +7,8 @@ in terms of bytes and of the tokens of one vocabulary.
 
 A matcher offers a *mask* (all allowed next tokens at once), a *check* (is this one token allowed?), or both:
 
-* `mask()` returns None where a mask would cost a look at every token; then only the check is offered. That can differ from
-  state to state.
+* `mask()` returns None where a mask would cost a look at every token; then only the check is offered. That can
+  differ from state to state.
 * `allows(token)` is always there; by default it tries the token's bytes on a fork.
 
 Where `mask_is_exact` is False (a conjunction with a part that only checks), the mask holds every token that

@@ -32,8 +32,9 @@ from inference.infilling import InfillState
 from inference.kernels import Proposal
 from inference.kernels.base import Tokens
 from inference.mass_trie import Node
+from inference.population import Todo
 from inference.runtime import Runtime
-from inference.scheduler import Scheduler, Todo
+from inference.scheduler import Scheduler
 from inference.text import TextState
 from inference.twists import State
 from inference.weights import Floats, log_masses

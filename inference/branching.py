@@ -21,8 +21,9 @@ import torch
 from inference.infilling import InfillState
 from inference.kernels import Proposal
 from inference.particle import Particle
+from inference.population import Todo
 from inference.runtime import Runtime
-from inference.scheduler import Scheduler, Todo
+from inference.scheduler import Scheduler
 from inference.tallies import rejected
 from inference.text import TextState
 from inference.twists import State

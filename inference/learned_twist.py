@@ -38,8 +38,9 @@ from inference.attempts import Attempts
 from inference.engines.base import NextTokens
 from inference.kernels import Proposal
 from inference.mass_trie import Node
+from inference.population import Todo
 from inference.runtime import Runtime
-from inference.scheduler import Scheduler, Todo
+from inference.scheduler import Scheduler
 from inference.weights import Floats, log_masses
 from ppl.compiler.normal_form import FiniteForm
 from ppl.compiler.plan import KernelName

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Literal, TypeVar, overload
 
-from inference.batching import Batcher, Task, TaskSessions
+from inference.batching import Batcher
 from inference.estimators import AWRS
 from inference.infer import checked_settings, posterior_of
 from inference.methods.base import Method, require_positive
@@ -13,6 +13,7 @@ from inference.posterior import Posterior
 from inference.progress import ManyProgress, Progress, many_progress_for
 from inference.recording import Recording
 from inference.runtime import Runtime
+from inference.tasks import Task, TaskSessions
 from ppl.errors import InvalidArgument
 from ppl.program import Model
 from ppl.rng import derived_seed

@@ -25,8 +25,9 @@ from typing_extensions import override
 
 from inference.infilling import InfillState
 from inference.particle import Particle
+from inference.population import Todo
 from inference.runtime import Runtime
-from inference.scheduler import Scheduler, Todo
+from inference.scheduler import Scheduler
 from inference.visits import Visit
 from inference.weights import Floats, log_masses
 from ppl.compiler.normal_form import FiniteForm

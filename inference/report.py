@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inference.parts import Part
 from inference.runtime import Runtime
-from inference.site import Part, Site
+from inference.site import Site
 
 
 @dataclass(frozen=True)

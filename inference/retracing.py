@@ -27,8 +27,8 @@ import torch
 from typing_extensions import override
 
 from inference.path_storage import Run
+from inference.population import Todo
 from inference.runtime import Runtime
-from inference.scheduler import Todo
 from inference.text import TextState
 from inference.twists import State
 from inference.visit_storage import Opened, VisitStorage

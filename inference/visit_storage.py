@@ -20,8 +20,8 @@ from typing_extensions import override
 from inference.kernels import Proposal
 from inference.particle import Particle
 from inference.path_storage import Run, RunStorage
+from inference.population import Todo
 from inference.runtime import Runtime
-from inference.scheduler import Todo
 from inference.text import TextState
 from inference.twists import State
 from inference.visits import Ids, Key, Visit, score_value, written

@@ -41,9 +41,9 @@ from inference.branching import Branching, Move, passes
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.particle import Particle
+from inference.population import Todo
 from inference.progress import Progress
 from inference.runtime import Runtime
-from inference.scheduler import Todo
 from inference.tallies import rejected
 from inference.text import TextState
 from inference.twists import Question, State, certain_text

@@ -20,9 +20,9 @@ from inference.diagnostics import Step
 from inference.errors import BudgetExceeded
 from inference.kernels import Proposal
 from inference.methods.base import Method, Result, require_positive
+from inference.population import Todo
 from inference.progress import Progress
 from inference.runtime import Runtime
-from inference.scheduler import Todo
 from inference.text import TextState
 from inference.twists import State
 from inference.weights import effective_sample_size, log_sum_exp

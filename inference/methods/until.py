@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from inference.batching import TaskSessions
 from inference.diagnostics import Step
 from inference.methods.base import Method, Result, require_positive
 from inference.methods.beam import BeamSearch
@@ -34,6 +33,7 @@ from inference.methods.enumerate import Enumerate
 from inference.methods.particle_independent import ParticleIndependentMH
 from inference.progress import Progress
 from inference.runtime import Runtime
+from inference.tasks import TaskSessions
 from inference.weights import log_mean_exp, log_sum_exp
 from ppl.errors import InvalidArgument
 from ppl.program import Model

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
-from inference.batching import Task, TaskSessions
 from inference.diagnostics import Step
 from inference.drawing import draw, written
 from inference.infer import posterior_of
@@ -22,6 +21,7 @@ from inference.recording import Recording
 from inference.runtime import Runtime
 from inference.server.asked import Asked, Prompt
 from inference.server.errors import RequestError
+from inference.tasks import Task, TaskSessions
 from inference.text import TextState
 from inference.weights import Floats
 from ppl.rng import Rng, drawing_seed

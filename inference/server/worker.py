@@ -17,8 +17,9 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from inference.batching import Batcher, Task
+from inference.batching import Batcher
 from inference.server.errors import RequestError
+from inference.tasks import Task
 
 T = TypeVar("T")
 

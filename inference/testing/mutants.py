@@ -21,7 +21,8 @@ from inference.engines.table_session import TableSession
 from inference.kernels import KERNELS, Proposal, masked
 from inference.methods import enumerate as enumeration
 from inference.methods.rejection import Rejection
-from inference.scheduler import Scheduler, Todo
+from inference.population import Todo
+from inference.scheduler import Scheduler
 from inference.testing import (
     adaptive_mutants,
     awrs_mutants,

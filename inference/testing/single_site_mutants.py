@@ -10,8 +10,8 @@ from unittest.mock import patch
 from inference import visits
 from inference.methods import single_site
 from inference.methods.single_site import SingleSiteMH
+from inference.population import Todo
 from inference.retracing import Retracing
-from inference.scheduler import Todo
 from inference.testing.mutant import mutant
 from inference.visits import Score, Visit
 

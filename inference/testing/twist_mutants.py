@@ -11,7 +11,8 @@ from unittest.mock import patch
 from inference import learned_twist
 from inference.kernels import Proposal
 from inference.learned_twist import LearnedTwist, Twisted
-from inference.scheduler import Scheduler, Todo
+from inference.population import Todo
+from inference.scheduler import Scheduler
 from inference.testing.mutant import mutant
 
 

@@ -145,6 +145,54 @@ def test_equal_texts_are_guessed_for_once(pair: tuple[TransformersEngine, Transf
         assert [i for i, _ in guess.seen] == [0, 0]
 
 
+def test_a_context_with_a_draft_is_not_guessed_for(
+    pair: tuple[TransformersEngine, TransformersEngine],
+) -> None:
+    with DraftedLM(*pair).session() as session:
+        guess = Along((10, 11), (20, 21))
+        contexts = [Context((5, 6, 7)).extend(8), Context((5, 6, 7)).extend(9)]
+        session.next_tokens(contexts, [(30,), ()], guess)
+        assert [i for i, _ in guess.seen] == [1, 1]
+        assert session.knows(contexts[0].extend(30))
+
+
+def test_the_draft_model_reads_up_to_its_last_position(
+    pair: tuple[TransformersEngine, TransformersEngine],
+) -> None:
+    most = pair[1].context_length
+    assert most is not None
+    base = packed_llama(max_position_embeddings=most + 8)
+    with DraftedLM(base, pair[1], cost=0.01).session() as session:
+        guess = Along((10, 11, 12, 13))
+        session.next_tokens([Context((5,) * (most - 2)).extend(6)], (), guess)
+        assert len(guess.seen) == 2  # after most - 1 and after most tokens
+
+
+def test_sessions_know_what_a_token_of_the_draft_model_costs() -> None:
+    with LM.session() as session:
+        assert session.rough_share == LM.cost == 0.02
+        assert session.rough_cost == pytest.approx(0.02 * 64.0)
+
+
+def test_a_draft_model_that_is_always_wrong_is_soon_left() -> None:
+    def around(by: int) -> TableLM:
+        """A model that goes round in a circle, by so many places at a time."""
+
+        def probs(prompt: str, ids: tuple[int, ...]) -> np.ndarray:
+            last = ids[-1] if ids else "abc".index(prompt[-1])
+            return np.eye(4)[(last + by) % 3]
+
+        return TableLM(["a", "b", "c"], probs, pass_cost=8.0)
+
+    @program
+    def circle(lm: DraftedLM) -> str:
+        return sample(lm("c", max_tokens=200))
+
+    cost = infer(circle(DraftedLM(around(1), around(2), cost=0.5)), SMC(1), seed=0).cost
+    assert 0 < cost.rough_calls < 60
+    assert cost.tokens == 200
+
+
 def test_both_sessions_are_closed(pair: tuple[TransformersEngine, TransformersEngine]) -> None:
     lm = DraftedLM(*pair)
     session = lm.session()

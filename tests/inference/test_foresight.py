@@ -174,6 +174,12 @@ def test_how_many_tokens_are_guessed(probability, rows, most):
     assert length(probability, rows, 20.0, 7.0)[0] == most
 
 
+def test_a_rough_model_whose_tokens_are_cheap_is_asked_for_more():
+    """Of eight rows the tokens of a rough pass cost more than the pass itself."""
+    assert length(0.97, 8, 20.0, 1.0, rough_share=1.0)[0] == 1
+    assert length(0.97, 8, 20.0, 1.0, rough_share=0.01)[0] == 3
+
+
 def test_draws_with_the_same_noise():
     """The law of a draw is the same whatever was drawn with its noise before; equal distributions give equal draws."""
     first, second = (torch.tensor([p], dtype=torch.float64).log() for p in ([0.5, 0.2, 0.3], [0.1, 0.6, 0.3]))

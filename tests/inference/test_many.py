@@ -26,12 +26,13 @@ from inference import (
     infer_many,
     program_seed,
 )
-from inference.batching import Batcher, Task, TaskSessions
+from inference.batching import Batcher
 from inference.engines.table_session import TableSession
 from inference.infer import posterior_of
 from inference.progress import Progress
 from inference.runtime import Runtime
 from inference.site import Site
+from inference.tasks import Task, TaskSessions
 from inference.testing import check_together
 from inference.testing.programs import MODELS, corrected, filled, foreseen, guessed, pooled, rejected
 from inference.testing.strategies import programs

@@ -128,8 +128,8 @@ def test_a_fault_of_the_worker_does_not_end_it():
 
 def test_a_worker_drops_everything_when_it_closes():
     worker, lm = Worker(1, 5), SlowLM()
-    from inference.batching import TaskSessions
     from inference.engines.base import Context
+    from inference.tasks import TaskSessions
 
     ended = []
 
