@@ -31,17 +31,15 @@ class Job:
     to: int = NOWHERE
 
 
-def settle(jobs: Sequence[Job], pinned: set[int], slots: int, expected: int) -> int:
+def settle(jobs: Sequence[Job], pinned: set[int], slots: int) -> int:
     """Choose the slot of each job, besides `pinned` ones; return how many slots that takes, `slots` at least.
 
-    A row grows where it stands, unless another context needs it as it is, or it stands far beyond the others. Where
-    there is no room, it is made for `expected` rows.
+    A row grows where it stands, unless another context needs it as it is.
     """
-    far = 2 * (len(pinned) + len(jobs)) + 8
     used = set(pinned)
     moving = []
     for job in jobs:
-        if job.slot == NOWHERE or job.slot in used or job.slot >= far:
+        if job.slot == NOWHERE or job.slot in used:
             moving.append(job)
         else:
             job.to = job.slot
@@ -51,4 +49,4 @@ def settle(jobs: Sequence[Job], pinned: set[int], slots: int, expected: int) -> 
     for job in moving:
         job.to = next(free)
         used.add(job.to)
-    return max(*used, expected - 1) + 1 if max(used) >= slots else slots
+    return max(slots, *(slot + 1 for slot in used))

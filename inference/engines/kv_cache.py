@@ -1,20 +1,20 @@
-"""Key-value cache of a population: one copy of each prompt, and a slot for what each row has after it.
+"""Key-value cache of a population: one copy of each prompt, and pages for what each row has after it.
 
 A *row* is a prompt and the tokens after it. A prompt's keys and values are kept once, as the model has read them, for
-all its rows. Each row has a slot of a buffer, (slots, heads, columns, width), in which its j-th token after the prompt
-stands in column j. From this layout follows the cost of everything:
+all its rows. Each row has a slot; its j-th token after the prompt stands in column j, in pages that rows share as far
+as they are the same (`inference.engines.pages`). From this follows the cost of everything:
 
-- a pass writes the new tokens' columns in place, several for a row that has several (buffers grow by a factor);
+- a pass writes the new tokens in place, several for a row that has several, and reads the pages of its rows into one
+  tensor, layer by layer, which the products that come next take from the processor's cache;
 - rows of different lengths need no alignment, and a row that is not asked for stays where it is;
 - prompts that no row of a pass continues cost it nothing, and to hold another one copies nothing;
-- a row that survives resampling stays in its slot; the rows that replace others are copied from where both first
-  differ: a selection without a change copies nothing, and copies of relatives copy little;
-- a row that leaves costs nothing, and its slot is used again.
+- resampling copies nothing; of copies that go on differently each copies the page that it was in;
+- a row that leaves costs nothing, and its pages are used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,11 +27,10 @@ from transformers import DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 from inference.engines.errors import UnsupportedModel
+from inference.engines.pages import PAGE, Pages
 from inference.engines.prompt_cache import KV, Ids
 from inference.engines.split_attention import Layout, Rows, current_pass
 
-_SPARE = 8
-_GROWTH = 1.1
 PASS_SCORES = 1 << 27
 """Most attention scores of one layer in one pass, counted once for heads that share keys; more rows than that take
 several passes."""
@@ -59,7 +58,7 @@ def attention_windows(config: object, name: str) -> list[int | None]:
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]
-    """The slots of one layer."""
+    """The pages of one layer: keys and values are (heads, pages, PAGE, width)."""
 
     def __init__(self, index: int, window: int | None) -> None:
         super().__init__()
@@ -68,17 +67,17 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' (1, heads, M, width) into their slots and columns."""
+        """Write the new tokens' (1, heads, M, width) into their pages."""
         going = current_pass()
         self.write(key_states[0].transpose(0, 1), value_states[0].transpose(0, 1), going.layout)
         going.layer = self
         return key_states, value_states
 
     def write(self, keys: Tensor, values: Tensor, layout: Layout) -> None:
-        """Write the (M, heads, width) keys and values of a pass into their slots and columns."""
-        at, columns = layout.slots, layout.columns
-        self.keys[at, :, columns] = keys
-        self.values[at, :, columns] = values
+        """Write the (M, heads, width) keys and values of a pass into their pages."""
+        at, places = layout.pages, layout.offsets
+        self.keys[:, at, places] = keys.transpose(0, 1)
+        self.values[:, at, places] = values.transpose(0, 1)
 
     def get_seq_length(self) -> int:
         """Return 0: positions are given to the model, and masks are the attention's own."""
@@ -88,8 +87,21 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         """Give back the memory."""
         self.__dict__.update(keys=None, values=None, is_initialized=False)
 
+    def grow(self, pages: int) -> None:
+        """Make room for so many pages; what they hold stays."""
+        for name, had in zip(("keys", "values"), self.buffers(), strict=True):
+            if had.shape[1] < pages:
+                buffer = had.new_zeros((had.shape[0], pages, *had.shape[2:]))
+                buffer[:, : had.shape[1]] = had
+                setattr(self, name, buffer)
+
+    def copy(self, old: Tensor, new: Tensor) -> None:
+        """Copy pages."""
+        for buffer in self.buffers():
+            buffer.index_copy_(1, new, buffer.index_select(1, old))
+
     def buffers(self) -> list[Tensor]:
-        """Return the slots' keys and values."""
+        """Return the pages' keys and values."""
         return [self.keys, self.values]
 
 
@@ -120,12 +132,10 @@ class KVRows:
 
     Attributes
     ----------
-    tokens:
-        (slots, columns) the token whose keys and values stand in each column, after those before it; -1 for none.
     prompt:
         The prompt of the row in each slot; () where there has been none.
     copied:
-        Number of rows that were copied from slot to slot.
+        Number of pages that were copied since rows which shared them went on differently.
     """
 
     def __init__(self, windows: Sequence[int | None]) -> None:
@@ -133,7 +143,8 @@ class KVRows:
         self.cache = Cache(layers=self._layers)
         self.copied = 0
         self._prompts: dict[Ids, KV] = {}
-        self.tokens: NDArray[np.int64] = np.zeros((0, 0), dtype=np.int64)
+        self._pages = Pages()
+        self._live: Collection[int] = ()
         self.prompt: list[Ids] = []
 
     @property
@@ -142,9 +153,9 @@ class KVRows:
         return len(self.prompt)
 
     @property
-    def columns(self) -> int:
-        """Number of columns of each slot."""
-        return int(self.tokens.shape[1])
+    def tokens(self) -> NDArray[np.int64]:
+        """The (slots, columns) token that stands in each column, -1 for none."""
+        return self._pages.tokens
 
     @property
     def nbytes(self) -> int:
@@ -162,75 +173,47 @@ class KVRows:
         if len(tokens) < 2 or prompt not in self._prompts or not self.tokens.size:
             return -1, 0
         wanted = np.array(tokens[:-1])[: self.tokens.shape[1]]
-        shared = _leading(self.tokens[:, : len(wanted)] == wanted)
+        same = self.tokens[:, : len(wanted)] == wanted
+        shared = np.logical_and.accumulate(same, axis=1).sum(axis=1)
         shared[[had != prompt for had in self.prompt]] = 0
         slot = int(shared.argmax())
         return (slot, int(shared[slot])) if shared[slot] else (-1, 0)
 
-    def hold(self, prompts: dict[Ids, KV], live: Sequence[int]) -> None:
-        """Keep these prompts, besides those of the rows in the `live` slots; forget all others."""
-        kept = prompts.keys() | {self.prompt[slot] for slot in live}
+    def hold(self, prompts: dict[Ids, KV], live: Collection[int]) -> None:
+        """Keep the rows in the `live` slots, and their prompts, new ones among these; all others may be forgotten."""
+        self._live = live
+        kept = {self.prompt[slot] for slot in live}
         self._prompts = {ids: kv for ids, kv in (self._prompts | prompts).items() if ids in kept}
         for kv in prompts.values():
             for layer, (keys, values) in zip(self._layers, kv, strict=True):
                 if not layer.is_initialized:
-                    layer.keys = keys.new_zeros((0, keys.shape[0], 0, keys.shape[-1]))
-                    layer.values = values.new_zeros((0, values.shape[0], 0, values.shape[-1]))
+                    layer.keys = keys.new_zeros((keys.shape[0], 0, PAGE, keys.shape[-1]))
+                    layer.values = values.new_zeros((values.shape[0], 0, PAGE, values.shape[-1]))
                     layer.is_initialized = True
 
-    def only(self, live: Sequence[int]) -> dict[int, int]:
-        """Keep the rows in these slots alone, as the first ones; return the new slot of each."""
-        for layer in self._layers:
-            at = torch.tensor(live, dtype=torch.int64, device=layer.keys.device)
-            layer.keys, layer.values = (buffer[at] for buffer in layer.buffers())
-        self.tokens = self.tokens[list(live)]
-        self.prompt = [self.prompt[slot] for slot in live]
-        return {slot: k for k, slot in enumerate(live)}
-
     def reserve(self, slots: int, columns: int) -> None:
-        """Make room for so many slots and columns; what the buffers hold stays."""
-        had, wide = self.tokens.shape
-        if slots <= had and columns <= wide:
-            return
-        slots = max(slots, had)
-        columns = wide if columns <= wide else int(columns * _GROWTH) + _SPARE
-        for layer in self._layers:
-            for name, was in zip(("keys", "values"), layer.buffers(), strict=True):
-                buffer = was.new_zeros((slots, was.shape[1], columns, was.shape[3]))
-                buffer[:had, :, :wide] = was
-                setattr(layer, name, buffer)
-        tokens = np.full((slots, columns), -1, dtype=np.int64)
-        tokens[:had, :wide] = self.tokens
-        self.tokens = tokens
-        self.prompt += [()] * (slots - had)
+        """Make room for so many slots, and so many columns in each; memory is taken when something is written."""
+        self._pages.reserve(slots, columns)
+        self.prompt += [()] * (slots - len(self.prompt))
 
     def copy(self, moves: Sequence[tuple[int, int, int]]) -> None:
-        """Copy rows: (to, from, columns) each; no slot is both copied to and copied from."""
-        moves = [move for move in moves if move[2]]
-        if not moves:
-            return
-        to, at = np.array([m[0] for m in moves]), np.array([m[1] for m in moves])
-        relatives = np.array([self.prompt[t] == self.prompt[a] for t, a, _ in moves])
-        width = max(m[2] for m in moves)
-        same = (self.tokens[to, :width] == self.tokens[at, :width]) & relatives[:, None]
-        begin, end = int(_leading(same).min()), width
-        if begin < end:
-            device = self._layers[0].keys.device
-            target, source = torch.from_numpy(to).to(device), torch.from_numpy(at).to(device)
-            for layer in self._layers:
-                for buffer in layer.buffers():
-                    rows = buffer[:, :, begin:end]
-                    copies = rows.index_select(0, source.to(buffer.device))
-                    rows.index_copy_(0, target.to(buffer.device), copies)
-        self.tokens[to] = -1
-        self.tokens[to, :width] = self.tokens[at, :width]
-        self.copied += len(moves)
+        """Let rows be copies of others: (to, from, columns) each; no slot is both copied to and copied from."""
+        if moves:
+            self._pages.share(*np.array(moves).T)
 
     def passes(self, tails: Sequence[Tail]) -> list[Pass]:
-        """Write the tails' tokens into their slots, sorted by slot; return the passes that evaluate them.
+        """Make room for the tails' tokens, sorted by slot; return the passes that evaluate them.
 
         The tokens of the passes, one after the other, are those of `tails` in order.
         """
+        slots, begin = np.array([t.slot for t in tails]), np.array([t.columns for t in tails])
+        end = begin + np.array([len(t.tokens) for t in tails])
+        copies = self._pages.open(slots, begin, end, self._live)
+        for layer in self._layers:
+            layer.grow(self._pages.count)
+            if len(copies.old):
+                layer.copy(*(torch.from_numpy(ids).to(layer.keys.device) for ids in copies))
+        self.copied += len(copies.old)
         for slot, columns, tokens in tails:
             self.tokens[slot, columns : columns + len(tokens)] = tokens
             self.tokens[slot, columns + len(tokens) :] = -1  # what stands there followed other tokens
@@ -247,14 +230,14 @@ class KVRows:
 
     def clear(self) -> None:
         """Give back the memory."""
-        self._prompts, self.prompt = {}, []
-        self.tokens = np.zeros((0, 0), dtype=np.int64)
+        self._prompts, self.prompt, self._live = {}, [], ()
+        self._pages = Pages()
         for layer in self._layers:
             layer.forget()
 
     def _chunks(self, tails: Sequence[Tail]) -> list[tuple[int, int]]:
         """Split tails into runs of bounded attention scores."""
-        heads = self._layers[0].keys.shape[1]
+        heads = self._layers[0].keys.shape[0]
         chunks, low, most, wide, longest = [], 0, 0, 0, 0
         for k, tail in enumerate(tails):
             new, prompt = len(tail.tokens), len(self.prompt[tail.slot])
@@ -281,10 +264,13 @@ class KVRows:
         for row, slot in enumerate(slots):
             of.setdefault(self.prompt[slot], []).append(row)
         ids = np.concatenate([t.tokens for t in tails]).astype(np.int64)
+        table = self._pages.table[slots, : -(-width // PAGE)]
         layout = Layout(
-            _select(slots, device),
-            torch.from_numpy(np.repeat(slots, new)).to(device),
-            torch.from_numpy(columns).to(device),
+            torch.from_numpy(table.clip(min=0)).to(
+                device
+            ),  # where a row has no page, any: its columns are hidden
+            torch.from_numpy(table[np.repeat(np.arange(rows), new), columns // PAGE]).to(device),
+            torch.from_numpy(columns % PAGE).to(device),
             width,
             None if each == 1 else torch.from_numpy(queries.reshape(rows, each)).to(device),
             torch.from_numpy(places).to(device),
@@ -296,12 +282,6 @@ class KVRows:
         )
         at = torch.from_numpy(columns + np.repeat(lengths, new)).to(device)
         return Pass(torch.from_numpy(ids).to(device), at, layout)
-
-
-def _leading(same: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return how many of the first columns of each row are all true."""
-    leading: NDArray[np.int64] = np.logical_and.accumulate(same, axis=1).sum(axis=1)
-    return leading
 
 
 def _select(places: NDArray[np.int64], device: torch.device) -> Rows:

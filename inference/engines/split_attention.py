@@ -41,12 +41,12 @@ class Layout:
 
     Attributes
     ----------
-    rows:
-        The slots of the A rows.
-    slots, columns:
-        (M,) the slot of each token, and its column there.
+    table:
+        (A, blocks) the pages of the A rows; any where a row has none.
+    pages, offsets:
+        (M,) the page of each token, and its place there.
     width:
-        Columns in use in these slots, the new ones included.
+        Columns in use in these rows, the new ones included.
     queries:
         (A, Q) the token of each place, for places without one any; None where each row has one.
     places:
@@ -63,9 +63,9 @@ class Layout:
         The length of the longest of these prompts.
     """
 
-    rows: Rows
-    slots: Tensor
-    columns: Tensor
+    table: Tensor
+    pages: Tensor
+    offsets: Tensor
     width: int
     queries: Tensor | None
     places: Tensor
@@ -75,6 +75,22 @@ class Layout:
     lengths: Tensor
     longest: int
     masks: dict[int | None, tuple[Tensor | None, Tensor | None]] = field(default_factory=dict)
+    _gathered: dict[tuple[torch.Size, torch.dtype], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def gather(self, buffer: Tensor) -> Tensor:
+        """Return the (A, heads, width, w) contents of the rows, from pages (heads, pages, PAGE, w).
+
+        It stands where what was gathered before has stood.
+        """
+        key = buffer.shape, buffer.dtype
+        heads, pages, size, _ = buffer.shape
+        if key not in self._gathered:
+            of_heads = torch.arange(heads, device=buffer.device)[:, None] * pages
+            index = (of_heads + self.table[:, None]).view(-1)
+            self._gathered[key] = index, buffer.new_empty((len(index), size * buffer.shape[-1]))
+        index, room = self._gathered[key]
+        torch.index_select(buffer.view(heads * pages, -1), 0, index, out=room)
+        return room.view(len(self.table), heads, -1, buffer.shape[-1])[:, :, : self.width]
 
     def hidden(self, window: int | None) -> tuple[Tensor | None, Tensor | None]:
         """Return what queries must not see: (A, 1, 1, Q, P) of the prompts, (A, 1, 1, Q, S) of the slots.
@@ -173,15 +189,16 @@ def attend(
     q: Tensor, layer: Layer, layout: Layout, softcap: float | None = None, sinks: Tensor | None = None
 ) -> Tensor:
     """Return the (M, H, width) attention of (M, H, width) queries, scaled; their keys and values are in the layer."""
-    heads, shared = q.shape[1], layer.keys.shape[1]
+    heads, shared = q.shape[1], layer.keys.shape[0]
     rows, each = layout.positions.shape
     if layout.queries is not None:
         q = q[layout.queries].transpose(1, 2)  # (A, H, Q, width)
     q = q.reshape(rows, shared, heads // shared * each, -1)
 
-    own_keys, own_values = (t[layout.rows, :, : layout.width] for t in (layer.keys, layer.values))
     prompts, longest = [(*kv[layer.index], those) for kv, those in layout.prompts], layout.longest
-    scores = _scores(q, own_keys, prompts, longest).view(rows, shared, heads // shared, each, -1)
+    scores = _scores(q, layout.gather(layer.keys), prompts, longest).view(
+        rows, shared, heads // shared, each, -1
+    )
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     for part, hidden in zip(
@@ -190,7 +207,7 @@ def attend(
         if hidden is not None:
             part.masked_fill_(hidden, -torch.inf)
     shares = _shares(scores, sinks).type_as(q).view(rows, shared, -1, scores.shape[-1])
-    out = shares[..., longest:] @ own_values
+    out = shares[..., longest:] @ layout.gather(layer.values)
     if len(prompts) == 1:
         out += _product(shares[..., :longest], prompts[0][1])
     else:

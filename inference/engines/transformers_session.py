@@ -66,8 +66,8 @@ class TransformersSession(Session):
         self._ahead: dict[int, dict[int, _Answer]] = {}  # slot -> number of columns -> answer after them
 
     @property
-    def rows_copied(self) -> int:
-        """Number of cache rows copied so far because a context had several continuations, or moved."""
+    def pages_copied(self) -> int:
+        """Number of cache pages copied so far because a context in the middle of one had several continuations."""
         return self._rows.copied
 
     @property
@@ -129,9 +129,7 @@ class TransformersSession(Session):
             bare_or_new = [job.prompt for job in jobs.values() if job.slot == NOWHERE]
             prompts = read_prompts(engine, bare_or_new, self.usage)
             with self._rows.or_nothing():
-                grown_known, grown_ahead = self._extend(
-                    grown, known, ahead, prompts, guess, expected=len(contexts)
-                )
+                grown_known, grown_ahead = self._extend(grown, known, prompts, guess)
         else:
             prompts = read_prompts(engine, [job.prompt for job in bare], self.usage)
             grown_known, grown_ahead = self._whole(grown), {}
@@ -235,36 +233,21 @@ class TransformersSession(Session):
         self,
         jobs: list[Job],
         known: dict[Context, _Known],
-        ahead: dict[int, dict[int, _Answer]],
         prompts: dict[Ids, Prompt],
         guess: Guess | None,
-        *,
-        expected: int,
     ) -> tuple[dict[Context, _Known], dict[int, dict[int, _Answer]]]:
-        """Evaluate the jobs; return what is known by it, and beyond that. About `expected` rows are to come.
-
-        What was known before may move to other slots.
-        """
+        """Evaluate the jobs; return what is known by it, and beyond that. What was known before stays."""
         if not jobs:
             return {}, {}
         rows = self._rows
         widest = max(job.columns + len(job.tokens) + max(len(job.draft), job.guessed) for job in jobs)
         pinned = {k.slot for k in known.values()} - {NOWHERE}
-        live = pinned | {job.slot for job in jobs if job.slot != NOWHERE}
-        if widest > rows.columns and 2 * max(len(live), expected) <= rows.slots:
-            slots = rows.only(sorted(live))  # many have left, and need not grow with the others
-            known.update({c: k._replace(slot=slots.get(k.slot, NOWHERE)) for c, k in known.items()})
-            for job in jobs:
-                job.slot = slots.get(job.slot, NOWHERE)
-            moved = {slots[slot]: answers for slot, answers in ahead.items()}
-            ahead.clear()
-            ahead.update(moved)
-            pinned, live = {slots[slot] for slot in pinned}, set(slots.values())
-        rows.hold({job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == NOWHERE}, sorted(live))
-        rows.reserve(settle(jobs, pinned, rows.slots, expected), widest)
+        rows.reserve(settle(jobs, pinned, rows.slots), widest)
         rows.copy([(job.to, job.slot, job.columns) for job in jobs if job.slot not in (NOWHERE, job.to)])
         for job in jobs:
             rows.prompt[job.to] = job.prompt
+        new = {job.prompt: prompts[job.prompt].kv for job in jobs if job.slot == NOWHERE}
+        rows.hold(new, pinned | {job.to for job in jobs})
         jobs.sort(key=lambda job: job.to)
         if guess is not None:
             self._guess(jobs, guess)

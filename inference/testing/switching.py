@@ -14,7 +14,7 @@ import numpy as np
 
 from grammars.constraint import Constraint, Matcher
 from grammars.vocabulary import Mask, Vocabulary
-from inference import site
+from inference import parts
 from inference.engines.table import TableLM
 from inference.estimators import AWRS
 from inference.methods import Importance
@@ -59,7 +59,7 @@ class _Anything(Constraint):
 
 
 class _Clock:
-    """In place of the module `time` of sites."""
+    """In place of the module `time` of the parts of sites."""
 
     @staticmethod
     def perf_counter() -> float:
@@ -91,7 +91,7 @@ def check_switching(*, rough: bool) -> None:
         weights = zip(result.particles, np.exp(result.log_weights).tolist(), strict=True)
         return {p.value: w for p, w in weights if p.finished}
 
-    with patch.object(site, "time", _Clock):
+    with patch.object(parts, "time", _Clock):
         actual = expectation(run, max_paths=1_000_000)
     assert seen == {"mask", "check"}, f"the site was only ever {seen}"
     compare(actual, measure(anything()), "a site that changes between masks and checks", 1e-10)

@@ -111,24 +111,48 @@ def test_who_is_known_by_the_draft_of_another_has_a_draft_of_its_own(llama: Tran
         check(llama, session, [two.extend(5), rest], reference)
 
 
-@pytest.mark.parametrize("step", ["grows", "leaves rows out"])
-def test_a_failure_while_buffers_change_leaves_a_usable_session(llama: TransformersEngine, step: str) -> None:
+@pytest.mark.parametrize("step", ["grow", "copy"])
+def test_a_failure_while_pages_change_leaves_a_usable_session(llama: TransformersEngine, step: str) -> None:
     """Some layers have changed, others not: none of it may be used."""
     reference = Reference(llama)
-    name = "reserve" if step == "grows" else "only"
     with llama.session() as session:
         contexts = [written((token,)) for token in range(20, 28)]
         session.next_tokens(contexts)
         kept, new = contexts[-1], words(random.Random(5), 40)
-        change = getattr(session._rows, name)
+        first, last = session._rows._layers[0], session._rows._layers[-1]
+        change = getattr(type(first), step)
+        changed = []
 
-        def fails(*args: Any) -> None:
-            last = session._rows._layers.pop()
-            change(*args)
-            session._rows._layers.append(last)
-            raise torch.OutOfMemoryError
+        def fails(layer: Any, *args: Any) -> None:
+            if layer is last:
+                raise torch.OutOfMemoryError
+            changed.append(layer)
+            change(layer, *args)
 
-        with patch.object(session._rows, name, fails), pytest.raises(torch.OutOfMemoryError):
-            session.next_tokens([kept.extend(new[0])], [new[1:]])
+        with patch.object(type(first), step, fails), pytest.raises(torch.OutOfMemoryError):
+            session.next_tokens([kept.extend(new[0]), kept.extend(new[1])], [new[2:], ()])
+        assert changed
         check(llama, session, [kept.extend(3), contexts[0]], reference)
         check(llama, session, [kept.extend(3).extend(4)], reference)
+
+
+def test_what_rows_share_is_kept_once(llama: TransformersEngine) -> None:
+    """Resampled again and again, rows have most of their pasts in common."""
+    rng, reference = random.Random(7), Reference(llama)
+    with llama.session() as session:
+        rows, most = [written((token,)) for token in range(20, 52)], 0
+        for step in range(80):
+            if step % 10 == 9:
+                rows = rng.choices(rows, k=len(rows))
+            rows = [row.extend(rng.randrange(5, 280)) for row in rows]
+            session.next_tokens(rows)
+            paths = set[Context]()
+            for row in rows:
+                node: Context | None = row
+                while node is not None and node not in paths:
+                    paths.add(node)
+                    node = node.parent
+            most = max(most, len(paths))
+        token = sum(t[:, 0, 0].nbytes for layer in session._rows._layers for t in layer.buffers())
+        assert session.nbytes < 1.3 * token * most < 0.6 * token * 81 * len(rows)
+        check(llama, session, [row.extend(9) for row in rows], reference)

@@ -15,6 +15,7 @@ import torch
 from inference import SMC, infer
 from inference.engines.base import Context
 from inference.engines.errors import PromptTooLong, SessionClosed
+from inference.engines.pages import PAGE
 from inference.engines.transformers import TransformersEngine
 from ppl import ProgramError, program, sample
 from tests.engines.conftest import tiny
@@ -151,26 +152,22 @@ def test_a_pass_in_one_thread_leaves_the_attention_of_others_alone() -> None:
         assert torch.equal(asked[0].result(), expected)
 
 
-def test_relatives_copy_little(llama: TransformersEngine) -> None:
-    """A row that replaces a close relative is copied from where both first differ."""
-    copied = []
-    original = torch.Tensor.index_copy_
-
-    def counted(self: torch.Tensor, *args: Any) -> torch.Tensor:
-        copied.append(self.shape[2])
-        return original(self, *args)
-
+def test_copies_share_all_but_the_page_that_they_are_in(llama: TransformersEngine) -> None:
+    reference = Reference(llama)
     with llama.session() as session:
         root = Context((5, 6, 7))
-        session.next_tokens([root])
-        for token in range(20, 50):
+        for token in range(20, 20 + 4 * PAGE):
             root = root.extend(token)
             session.next_tokens([root])
-        pair = [root.extend(60), root.extend(61)]
-        session.next_tokens(pair)
-        with patch.object(torch.Tensor, "index_copy_", counted):
-            session.next_tokens([pair[0].extend(62), pair[0].extend(63)])
-    assert set(copied) == {1}
+        whole = session.nbytes
+        rows = [root.extend(60 + i) for i in range(8)]
+        check(llama, session, rows, reference)
+        assert session.pages_copied == 0  # the beginning ends with a page
+        rows = [row.extend(70) for row in rows for _ in "ab"]
+        check(llama, session, [row.extend(80 + i) for i, row in enumerate(rows)], reference)
+        assert session.pages_copied == 8  # one of each two goes on where it was
+        prompt = 3 * whole / (3 + 4 * PAGE)
+        assert session.nbytes - prompt < 6 * (whole - prompt)  # apart they would take 16 times as much
 
 
 def test_a_prompt_that_begins_like_another_is_evaluated_from_there(llama: TransformersEngine) -> None:
@@ -246,16 +243,16 @@ def test_one_forward_per_step_and_no_copy_without_resampling(llama: Transformers
         session.next_tokens(contexts)
         contexts = [c.extend(20 + i) for i, c in enumerate(contexts)]
         session.next_tokens(contexts)
-        calls, copied = session.usage.calls, session.rows_copied
+        calls, copied = session.usage.calls, session.pages_copied
         for step in range(80):  # grows the buffers, too
             contexts = [c.extend(rng.randrange(2, 280)) for c in contexts]
             rng.shuffle(contexts)
             session.next_tokens(contexts)
             assert session.usage.calls == calls + step + 1
-        assert session.rows_copied == copied
+        assert session.pages_copied == copied
         survivors = [contexts[0]] * 3 + contexts[3:]  # two rows are replaced by copies of another
         session.next_tokens([c.extend(30 + i) for i, c in enumerate(survivors)])
-        assert session.rows_copied == copied + 2
+        assert session.pages_copied == copied + 2
 
 
 def test_close_gives_back_the_memory(llama: TransformersEngine) -> None:
