@@ -135,7 +135,7 @@ class KVRows:
     prompt:
         The prompt of the row in each slot; () where there has been none.
     copied:
-        Number of pages that were copied since rows which shared them went on differently.
+        Number of pages that were copied because rows which shared them went on differently.
     """
 
     def __init__(self, windows: Sequence[int | None]) -> None:
@@ -266,9 +266,7 @@ class KVRows:
         ids = np.concatenate([t.tokens for t in tails]).astype(np.int64)
         table = self._pages.table[slots, : -(-width // PAGE)]
         layout = Layout(
-            torch.from_numpy(table.clip(min=0)).to(
-                device
-            ),  # where a row has no page, any: its columns are hidden
+            torch.from_numpy(table.clip(min=0)).to(device),  # any page for none: its columns are hidden
             torch.from_numpy(table[np.repeat(np.arange(rows), new), columns // PAGE]).to(device),
             torch.from_numpy(columns % PAGE).to(device),
             width,
