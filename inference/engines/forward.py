@@ -39,6 +39,7 @@ class Forward:
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._takes_keep = "logits_to_keep" in accepted
+        self._cache = "cache" if "cache" in accepted else "past_key_values"  # renamed in transformers 5.24
         self.config = model.config.get_text_config(decoder=True)
         self.splits = bool(getattr(model, "_supports_attention_backend", False)) and self._takes_positions
         """Whether rows can share the keys and values of their prompts: the model leaves attention to an interface."""
@@ -52,9 +53,9 @@ class Forward:
             out = self.model(
                 input_ids=going.ids[None],
                 position_ids=going.positions[None],
-                past_key_values=cache,
                 use_cache=True,
                 return_dict=True,
+                **{self._cache: cache},
                 **options,
             )
         logits: Tensor = out.logits[0]
@@ -112,9 +113,9 @@ class Forward:
             out = self.model(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=cache,
                 use_cache=cache is not None,
                 return_dict=True,
+                **{self._cache: cache},
                 **options,
             )
         logits: Tensor = out.logits

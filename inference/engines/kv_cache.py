@@ -123,7 +123,7 @@ class Pass:
 
 
 class KVRows:
-    """The rows of a population; `cache` is what a transformers model takes as `past_key_values`.
+    """The rows of a population; `cache` is what a transformers model takes for one.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import random
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,6 +21,7 @@ from inference.engines.transformers import TransformersEngine
 from ppl import ProgramError, program, sample
 from tests.engines.conftest import tiny
 from tests.engines.stock import Reference, agree, check, words
+from tests.engines.tokenizers_built import byte_level
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -150,6 +152,35 @@ def test_a_pass_in_one_thread_leaves_the_attention_of_others_alone() -> None:
         session.next_tokens([root.extend(11)])
         hook.remove()
         assert torch.equal(asked[0].result(), expected)
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_models_take_their_cache_by_either_name(name: str) -> None:
+    """transformers renames the argument: both versions are there for a while."""
+    model = tiny("qwen3").forward.model
+    plain = type(model).forward
+    own = "cache" if "cache" in inspect.signature(plain).parameters else "past_key_values"
+
+    class Renamed(type(model)):  # type: ignore[misc]
+        def forward(self, input_ids, attention_mask=None, position_ids=None, logits_to_keep=0, **options):  # type: ignore[no-untyped-def]
+            if name in options:
+                options[own] = options.pop(name)
+            return plain(
+                self, input_ids, attention_mask, position_ids, logits_to_keep=logits_to_keep, **options
+            )
+
+    signature = inspect.signature(plain)
+    renamed = [p.replace(name=name if p.name == own else p.name) for p in signature.parameters.values()]
+    Renamed.forward.__signature__ = signature.replace(parameters=renamed)  # type: ignore[attr-defined]
+    model.__class__ = Renamed
+    engine = TransformersEngine(model, byte_level(), name="renamed")
+    rng, reference, root = random.Random(0), Reference(engine), Context((5, 6, 7))
+    with engine.session() as session:
+        rows = [root.extend(token) for token in words(rng, 4)]
+        for _ in range(3):
+            check(engine, session, rows, reference)
+            rows = [row.extend(token) for row, token in zip(rows, words(rng, 4), strict=True)]
+        assert session.usage.tokens == 12
 
 
 def test_copies_share_all_but_the_page_that_they_are_in(llama: TransformersEngine) -> None:

@@ -1,5 +1,7 @@
 """Inside `generate` of transformers: the posterior of `infer`, on the caller's model, which is left as it was."""
 
+import inspect
+
 import pytest
 import torch
 import transformers as hf
@@ -165,6 +167,18 @@ def test_what_is_no_part_of_the_posterior_is_refused(model, options, said):
     generate = ppl_generate(WORD, tokenizer=TOKENIZER)
     with pytest.raises(InvalidArgument, match=said):
         model.generate(**inputs("ab"), custom_generate=generate, max_new_tokens=4, **options)
+
+
+def test_a_beginning_that_no_text_spells_is_refused(model):
+    renamed = "cache" in inspect.signature(model.forward).parameters  # since transformers 5.24
+    given, cache = inputs("ab"), hf.DynamicCache()
+    begun = {"cache" if renamed else "past_key_values": cache}
+    with torch.inference_mode():
+        model(**given, **begun, use_cache=True)
+    longer = {name: torch.cat([part, part[:, -1:]], dim=1) for name, part in given.items()}
+    generate = ppl_generate(WORD, tokenizer=TOKENIZER)
+    with pytest.raises(InvalidArgument, match="begins with embeddings or a cache"):
+        model.generate(**longer, **begun, custom_generate=generate, max_new_tokens=4)
 
 
 def test_no_survivors_are_an_error(model):
