@@ -20,8 +20,8 @@ from typing_extensions import override
 from grammars.constraint import Constraint, Matcher
 from grammars.errors import GrammarError, PredicateError
 from grammars.predicate_checks import Failure, call, judge, name_of
-from grammars.utf8 import continuations, read_utf8
-from grammars.vocabulary import Mask, Vocabulary
+from grammars.utf8 import CharacterMatcher, read_utf8
+from grammars.vocabulary import Vocabulary
 
 Symbols: TypeAlias = Literal["characters", "bytes"]
 _SYMBOLS = get_args(Symbols)
@@ -116,7 +116,7 @@ class _Steps(Protocol):
     def accept(self) -> Callable[[Any], bool]: ...
 
 
-class IncrementalMatcher(Matcher):
+class IncrementalMatcher(CharacterMatcher):
     """A state of the user's, and the beginning of a character. Forks share what was found out about the next."""
 
     def __init__(self, vocabulary: Vocabulary, steps: _Steps) -> None:
@@ -125,7 +125,6 @@ class IncrementalMatcher(Matcher):
             raise GrammarError(f"over={steps.over!r}", hint=_OVER)
         self._steps = steps
         self._state: Any = steps.start
-        self._tail = b""
         self._text = b""
         self._next: dict[bytes, tuple[Any, bytes] | None] = {}
 
@@ -145,15 +144,6 @@ class IncrementalMatcher(Matcher):
     def allows(self, token: int) -> bool:
         data = self.vocabulary.tokens[token]
         return bool(data) and self._after(data) is not None  # type: ignore[arg-type]
-
-    @override
-    def mask(self) -> Mask | None:
-        return continuations(self.vocabulary, self._tail) if self._tail else None
-
-    @property
-    @override
-    def mask_is_exact(self) -> bool:
-        return False
 
     @override
     def is_accepting(self) -> bool:

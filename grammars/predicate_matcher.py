@@ -1,8 +1,4 @@
-"""The matcher of prefix predicates: asks once per token, about the characters that the token completes.
-
-Between characters it only checks. Within one it masks, too: no predicate is needed to know that hardly any token
-goes on with the bytes of a character, and where no completion of it is welcome, all of them are refused soon.
-"""
+"""The matcher of prefix predicates: asks once per token, about the characters that the token completes."""
 
 from __future__ import annotations
 
@@ -11,19 +7,18 @@ from typing import Self
 
 from typing_extensions import override
 
-from grammars.constraint import Matcher
 from grammars.predicate_checks import Answers
-from grammars.utf8 import continuations, read_utf8
-from grammars.vocabulary import Mask, Vocabulary
+from grammars.utf8 import CharacterMatcher, read_utf8
+from grammars.vocabulary import Vocabulary
 
 
-class PredicateMatcher(Matcher):
+class PredicateMatcher(CharacterMatcher):
     """The characters read so far, of which the predicate said yes, and the beginning of another."""
 
     def __init__(self, vocabulary: Vocabulary, answers: Answers) -> None:
         super().__init__(vocabulary)
         self._answers = answers
-        self._text, self._tail = "", b""
+        self._text = ""
         self._viable = (
             False  # whether the predicate is known to have said yes; it is not asked before it must be
         )
@@ -51,15 +46,6 @@ class PredicateMatcher(Matcher):
         data = self.vocabulary.tokens[token]
         read = read_utf8(self._tail, data) if data else None
         return read is not None and self._extends(read[0])
-
-    @override
-    def mask(self) -> Mask | None:
-        return continuations(self.vocabulary, self._tail) if self._tail else None
-
-    @property
-    @override
-    def mask_is_exact(self) -> bool:
-        return False
 
     @override
     def is_accepting(self) -> bool:

@@ -58,10 +58,31 @@ class Utf8Matcher(Matcher):
 
     @override
     def mask(self) -> Mask:
-        return continuations(self.vocabulary, self._tail)
+        return _continuations(self.vocabulary, self._tail)
 
 
-def continuations(vocabulary: Vocabulary, tail: bytes) -> Mask:
+class CharacterMatcher(Matcher):
+    """A matcher that checks characters. Between them it has no mask; within one, that of the bytes which go on with it.
+
+    Hardly any token goes on with the bytes of a character. Where no completion of it is welcome, no more than these
+    few are drawn and refused.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary)
+        self._tail = b""
+
+    @override
+    def mask(self) -> Mask | None:
+        return _continuations(self.vocabulary, self._tail) if self._tail else None
+
+    @property
+    @override
+    def mask_is_exact(self) -> bool:
+        return False
+
+
+def _continuations(vocabulary: Vocabulary, tail: bytes) -> Mask:
     """Return the packed mask of the tokens after which a text that ends with `tail` is UTF-8 so far."""
     return _mask(vocabulary, _representative(tail)).copy()
 
