@@ -242,8 +242,8 @@ def _check(
         raise InvalidArgument(f"num_beams={config.num_beams}", hint="ppl_generate(method=BeamSearch(width))")
     if asked := [name for name in _OUTPUTS if getattr(config, name, False)]:
         raise InvalidArgument(f"{asked[0]}=True", hint="the record of the posteriors has what was drawn")
-    cache = kwargs.get("cache", kwargs.get("past_key_values"))
-    if input_ids.shape[1] == 0 or (cache is not None and cache.get_seq_length() > 0):
+    caches = [kwargs.get(name) for name in ("cache", "past_key_values")]
+    if input_ids.shape[1] == 0 or any(c is not None and c.get_seq_length() > 0 for c in caches):
         raise InvalidArgument("generate begins with embeddings or a cache", hint="pass input_ids alone")
 
 

@@ -8,8 +8,8 @@ as they are the same (`inference.engines.pages`). From this follows the cost of 
   tensor, layer by layer, which the products that come next take from the processor's cache;
 - rows of different lengths need no alignment, and a row that is not asked for stays where it is;
 - prompts that no row of a pass continues cost it nothing, and to hold another one copies nothing;
-- resampling copies nothing; of copies that go on differently each copies the page that it was in;
-- a row that leaves costs nothing, and its pages are used again.
+- resampling copies nothing; of copies that go on differently all but one copy the page that they are in;
+- a row that leaves costs nothing; its pages are used again, and given back where most of them are free.
 """
 
 from __future__ import annotations
@@ -87,18 +87,24 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         """Give back the memory."""
         self.__dict__.update(keys=None, values=None, is_initialized=False)
 
-    def grow(self, pages: int) -> None:
-        """Make room for so many pages; what they hold stays."""
+    def resize(self, pages: int, remaining: Tensor | None = None) -> None:
+        """Make room for so many pages; those in use stay, or only the `remaining` ones, as the first."""
         for name, had in zip(("keys", "values"), self.buffers(), strict=True):
-            if had.shape[1] < pages:
+            if had.shape[1] != pages:
+                stay = had if remaining is None else had[:, remaining]
                 buffer = had.new_zeros((had.shape[0], pages, *had.shape[2:]))
-                buffer[:, : had.shape[1]] = had
+                buffer[:, : stay.shape[1]] = stay
                 setattr(self, name, buffer)
 
-    def copy(self, old: Tensor, new: Tensor) -> None:
-        """Copy pages."""
+    def change(self, used: Tensor, old: Tensor, new: Tensor, kept: Tensor) -> None:
+        """Fill pages with zeros, and copy the first tokens of others, see `inference.engines.pages.Changes`."""
         for buffer in self.buffers():
-            buffer.index_copy_(1, new, buffer.index_select(1, old))
+            if len(used):
+                buffer.index_fill_(1, used, 0.0)
+            if len(old):
+                copies = buffer.index_select(1, old)
+                rest = torch.arange(PAGE, device=buffer.device) >= kept[:, None]
+                buffer.index_copy_(1, new, copies.masked_fill_(rest[..., None], 0.0))
 
     def buffers(self) -> list[Tensor]:
         """Return the pages' keys and values."""
@@ -208,12 +214,14 @@ class KVRows:
         """
         slots, begin = np.array([t.slot for t in tails]), np.array([t.columns for t in tails])
         end = begin + np.array([len(t.tokens) for t in tails])
-        copies = self._pages.open(slots, begin, end, self._live)
+        remaining = self._pages.shrink(self._live)
+        for layer in self._layers if remaining is not None else ():
+            layer.resize(self._pages.count, torch.from_numpy(remaining).to(layer.keys.device))
+        changes = self._pages.open(slots, begin, end, self._live)
         for layer in self._layers:
-            layer.grow(self._pages.count)
-            if len(copies.old):
-                layer.copy(*(torch.from_numpy(ids).to(layer.keys.device) for ids in copies))
-        self.copied += len(copies.old)
+            layer.resize(self._pages.count)
+            layer.change(*(torch.from_numpy(ids).to(layer.keys.device) for ids in changes))
+        self.copied += len(changes.old)
         for slot, columns, tokens in tails:
             self.tokens[slot, columns : columns + len(tokens)] = tokens
             self.tokens[slot, columns + len(tokens) :] = -1  # what stands there followed other tokens
@@ -265,8 +273,11 @@ class KVRows:
             of.setdefault(self.prompt[slot], []).append(row)
         ids = np.concatenate([t.tokens for t in tails]).astype(np.int64)
         table = self._pages.table[slots, : -(-width // PAGE)]
+        table = np.where(
+            table < 0, table[:, :1], table
+        )  # where a row has no page, its first: it is not seen there
         layout = Layout(
-            torch.from_numpy(table.clip(min=0)).to(device),  # any page for none: its columns are hidden
+            torch.from_numpy(table).to(device),
             torch.from_numpy(table[np.repeat(np.arange(rows), new), columns // PAGE]).to(device),
             torch.from_numpy(columns % PAGE).to(device),
             width,

@@ -2,8 +2,9 @@
 
 A *page* has room for the keys and values of `PAGE` tokens that follow each other. A row in a *slot* is a list of pages,
 one for each `PAGE` columns, and a page may be held by several rows. A copy of a row holds the pages of the row, and
-nothing moves. Before a row writes into a page that others hold, it gets a page of its own, and of the old one what
-stands before the new tokens is copied (copy on write). A page that no row holds is free.
+nothing moves. Before a row writes into a page that others go on holding, it gets a page of its own, with what stands
+before the new tokens (copy on write). A page that no row holds is free. What a page does not hold is 0: it takes no
+share in attention, but a share of 0 of what is not a number is none either.
 
 What is kept here are numbers; the keys and values stand in the layers of `inference.engines.kv_cache`.
 
@@ -22,14 +23,21 @@ Ints = NDArray[np.int64]
 
 PAGE = 8
 """Tokens of a page. At the end of a row half a page is empty on average."""
+_FEW = 64
+"""So many pages are not given back."""
 _NO_PAGE = _NO_TOKEN = -1
 
 
-class Copies(NamedTuple):
-    """Pages whose contents are to be copied, before anything is written."""
+class Changes(NamedTuple):
+    """What is to be done with the contents of pages before anything is written."""
 
+    used: Ints
+    """Pages to be filled with zeros."""
     old: Ints
     new: Ints
+    """Pages to be copied to others, after that."""
+    kept: Ints
+    """How many tokens of each are copied; the others are zeros."""
 
 
 class Pages:
@@ -75,29 +83,48 @@ class Pages:
         tokens[np.arange(tokens.shape[1]) >= columns[:, None]] = _NO_TOKEN
         self.tokens[to] = tokens
 
-    def open(self, slots: Ints, begin: Ints, end: Ints, live: Collection[int]) -> Copies:
-        """Give rows pages of their own for the columns from `begin` to `end`, and none for what stood after.
+    def shrink(self, live: Collection[int]) -> Ints | None:
+        """Leave out free pages where rows in `live` slots hold less than a quarter of many; return those that remain.
 
-        Where pages are missing, rows in slots that are not `live` are forgotten, and then there are more pages.
+        They are numbered anew, in that order, and as many free ones come after them. None: all remain.
+        """
+        held = np.unique(self.table[sorted(live)])
+        held = held[held >= 0]
+        if max(4 * len(held), _FEW) >= self.count:
+            return None
+        self._forget_all_but(live)
+        places = np.full(self.count + 1, _NO_PAGE)
+        places[held] = np.arange(len(held))
+        self.table = places[self.table]
+        self._holders = np.concatenate([self._holders[held], np.zeros_like(held)])
+        return held
+
+    def open(self, slots: Ints, begin: Ints, end: Ints, live: Collection[int]) -> Changes:
+        """Give rows pages of their own for the columns from `begin` to `end`; what stood after `begin` is forgotten.
+
+        Where pages are missing, rows in slots that are not `live` are forgotten, and then there are more pages. The
+        rows of `slots` are live.
         """
         blocks = np.arange(self.table.shape[1])
         first, last = begin // PAGE, (end - 1) // PAGE
         held = self.table[slots]
-        after = blocks > last[:, None]
+        after = blocks * PAGE >= begin[:, None]  # what stood there may have been another row's
         self._drop(held[after])
         held[after] = _NO_PAGE
-        row, block = np.nonzero((blocks >= first[:, None]) & ~after)
+        row, block = np.nonzero((blocks >= first[:, None]) & (blocks <= last[:, None]))
         pages = held[row, block]
         needed = (pages < 0) | self._foreign(pages)
-        new = self._take(int(needed.sum()), slots, live)
+        before = self.count
+        new = self._take(int(needed.sum()), live)
         shared = needed & (pages >= 0)
-        goes_on = shared & (block == first[row]) & (begin[row] % PAGE > 0)
-        copies = Copies(pages[goes_on], new[goes_on[needed]])
+        copied = new[shared[needed]]
+        used = np.setdiff1d(new[new < before], copied)
+        changes = Changes(used, pages[shared], copied, begin[row[shared]] % PAGE)
         self._drop(pages[shared])
         self._holders[new] = 1
         held[row[needed], block[needed]] = new
         self.table[slots] = held
-        return copies
+        return changes
 
     def _foreign(self, pages: Ints) -> NDArray[np.bool_]:
         """Return whether each page is held by another row as well, which is to go on holding it.
@@ -112,10 +139,10 @@ class Pages:
         foreign: NDArray[np.bool_] = (holders > 1) & ~(keeps & (writers[inverse] == holders))
         return foreign
 
-    def _take(self, count: int, slots: Ints, live: Collection[int]) -> Ints:
+    def _take(self, count: int, live: Collection[int]) -> Ints:
         free = np.flatnonzero(self._holders == 0)
         if len(free) < count:
-            self._forget(sorted(set(range(len(self.table))) - set(live) - set(slots.tolist())))
+            self._forget_all_but(live)
             free = np.flatnonzero(self._holders == 0)
         if len(free) < count:
             more = max(count - len(free), self.count // 16)
@@ -123,7 +150,8 @@ class Pages:
             free = np.flatnonzero(self._holders == 0)
         return free[:count]
 
-    def _forget(self, slots: list[int]) -> None:
+    def _forget_all_but(self, live: Collection[int]) -> None:
+        slots = sorted(set(range(len(self.table))) - set(live))
         self._drop(self.table[slots])
         self.table[slots] = _NO_PAGE
         self.tokens[slots] = _NO_TOKEN

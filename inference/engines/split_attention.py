@@ -42,7 +42,7 @@ class Layout:
     Attributes
     ----------
     table:
-        (A, blocks) the pages of the A rows; any where a row has none.
+        (A, blocks) the pages of the A rows; its first where a row has none.
     pages, offsets:
         (M,) the page of each token, and its place there.
     width:
@@ -93,7 +93,7 @@ class Layout:
         return room.view(len(self.table), heads, -1, buffer.shape[-1])[:, :, : self.width]
 
     def hidden(self, window: int | None) -> tuple[Tensor | None, Tensor | None]:
-        """Return what queries must not see: (A, 1, 1, Q, P) of the prompts, (A, 1, 1, Q, S) of the slots.
+        """Return what queries must not see: (A, 1, 1, Q, P) of the prompts, (A, 1, 1, Q, S) of the rows' own columns.
 
         None where everything is seen. P is the length of the longest prompt, S the width.
         """

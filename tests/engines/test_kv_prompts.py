@@ -114,18 +114,6 @@ def test_prompts_that_no_row_of_a_pass_continues_cost_it_nothing(
             )
 
 
-def test_slots_between_the_rows_of_a_pass_are_not_read(llama: TransformersEngine) -> None:
-    """To copy the keys and values of its own slots is all that their distance costs a pass."""
-    prompts = [tuple(range(10 * i, 10 * i + 9)) for i in range(8)]
-    costs = []
-    for pair in ((3, 4), (0, 7)):
-        with llama.session() as session:
-            costs.append(Programs(session, prompts, rows=1).cost(dict.fromkeys(pair, (0,))))
-    near, far = costs
-    assert far[0] == near[0]
-    assert far[1] <= near[1] + 3 * 2 * 2 * 2 * 2 * 8 + 8  # layers, kinds, rows, heads, columns, width; index
-
-
 def test_sessions_keep_no_copies_of_prompts(
     llama: TransformersEngine, prompts: list[tuple[int, ...]]
 ) -> None:

@@ -17,23 +17,33 @@ class Rows:
         self.pages = Pages()
         self.lists: list[list[int]] = [[] for _ in range(slots)]
         self.memory = np.zeros((0, PAGE), dtype=np.int64)
-        self.copied = 0
-        self._next = 0
+        self.own: list[set[int]] = [
+            {0} for _ in range(slots)
+        ]  # what each row has written; it may stand there still
+        self.copied = self.shrunk = 0
+        self._next = 1
 
     def share(self, moves: list[tuple[int, int, int]]) -> None:
         self.pages.share(*np.array(moves).T)
         for to, at, columns in moves:
             self.lists[to] = self.lists[at][:columns]
+            self.own[to] = {0} | self.own[at]
 
     def write(self, tails: list[tuple[int, int, int]], live: set[int]) -> None:
         """Write new tokens into (slot, columns, number)."""
         slots, begin, count = np.array(tails).T
         self.pages.reserve(len(self.lists), int((begin + count).max()))
-        copies = self.pages.open(slots, begin, begin + count, live)
-        more = self.pages.count - len(self.memory)
-        self.memory = np.concatenate([self.memory, np.full((more, PAGE), -7)])
-        self.memory[copies.new] = self.memory[copies.old]
-        self.copied += len(copies.old)
+        remaining = self.pages.shrink(live)
+        if remaining is not None:
+            self.memory = self.memory[remaining]
+            self._make_room()
+            self.shrunk += 1
+        changes = self.pages.open(slots, begin, begin + count, live)
+        self._make_room()
+        self.memory[changes.used] = 0
+        for old, new, kept in zip(*changes[1:], strict=True):
+            self.memory[new, :kept], self.memory[new, kept:] = self.memory[old, :kept], 0
+        self.copied += len(changes.old)
         for slot, columns, number in tails:
             new = list(range(self._next, self._next + number))
             self._next += number
@@ -42,14 +52,21 @@ class Rows:
             self.pages.tokens[slot, columns : columns + number] = new
             self.pages.tokens[slot, columns + number :] = -1
             self.lists[slot] = self.lists[slot][:columns] + new
+            self.own[slot] |= set(new)
+
+    def _make_room(self) -> None:
+        more = self.pages.count - len(self.memory)
+        self.memory = np.concatenate([self.memory, np.zeros((more, PAGE), dtype=np.int64)])
 
     def check(self, live: set[int]) -> None:
         for slot in live:
             expected = self.lists[slot]
             held = self.pages.table[slot]
             assert (held >= 0).sum() == -(-len(expected) // PAGE)
-            stands = self.memory[held[held >= 0]].ravel()[: len(expected)]
-            assert stands.tolist() == expected == self.pages.tokens[slot][: len(expected)].tolist()
+            stands = self.memory[held[held >= 0]].ravel()
+            assert stands[: len(expected)].tolist() == expected
+            assert self.pages.tokens[slot][: len(expected)].tolist() == expected
+            assert not set(stands[len(expected) :]) - self.own[slot], "a page holds what was another's"
         held = self.pages.table[self.pages.table >= 0]
         assert np.bincount(held, minlength=self.pages.count).tolist() == self.pages._holders.tolist()
 
@@ -106,7 +123,17 @@ def test_rows_that_have_left_give_their_pages() -> None:
     rows = Rows(8)
     rows.write([(slot, 0, 4 * PAGE) for slot in range(8)], set(range(8)))
     count = rows.pages.count
-    rows.write([(0, 4 * PAGE, 20 * PAGE)], {0, 1})
+    rows.write([(0, 4 * PAGE, 20 * PAGE), (1, 4 * PAGE, 1)], {0, 1})
     assert rows.pages.count == count
+    assert rows.shrunk == 0
     rows.check({0, 1})
     assert (rows.pages.tokens[2:] == -1).all()
+
+
+def test_where_most_pages_are_free_they_are_given_back() -> None:
+    rows = Rows(40)
+    rows.write([(slot, 0, 3 * PAGE + 1) for slot in range(40)], set(range(40)))
+    rows.write([(30, 3 * PAGE + 1, 2), (7, 3 * PAGE, 1)], {7, 30, 31})
+    assert rows.shrunk == 1
+    assert rows.pages.count == 2 * 3 * 4
+    rows.check({7, 30, 31})
