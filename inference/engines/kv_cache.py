@@ -218,7 +218,8 @@ class KVRows:
         for layer in self._layers if remaining is not None else ():
             layer.resize(self._pages.count, torch.from_numpy(remaining).to(layer.keys.device))
         changes = self._pages.open(slots, begin, end, self._live)
-        for layer in self._layers:
+        grown = self._pages.count > self._layers[0].keys.shape[1]
+        for layer in self._layers if grown or any(map(len, changes)) else ():
             layer.resize(self._pages.count)
             layer.change(*(torch.from_numpy(ids).to(layer.keys.device) for ids in changes))
         self.copied += len(changes.old)
@@ -277,7 +278,7 @@ class KVRows:
             table < 0, table[:, :1], table
         )  # where a row has no page, its first: it is not seen there
         layout = Layout(
-            torch.from_numpy(table).to(device),
+            _neighbours(table) or torch.from_numpy(table).to(device),
             torch.from_numpy(table[np.repeat(np.arange(rows), new), columns // PAGE]).to(device),
             torch.from_numpy(columns % PAGE).to(device),
             width,
@@ -291,6 +292,13 @@ class KVRows:
         )
         at = torch.from_numpy(columns + np.repeat(lengths, new)).to(device)
         return Pass(torch.from_numpy(ids).to(device), at, layout)
+
+
+def _neighbours(table: NDArray[np.int64]) -> slice | None:
+    """Return the pages of a single row as a slice, if they follow each other."""
+    first, count = int(table[0, 0]), table.size
+    run = len(table) == 1 and bool((table[0] == np.arange(first, first + count)).all())
+    return slice(first, first + count) if run else None
 
 
 def _select(places: NDArray[np.int64], device: torch.device) -> Rows:

@@ -88,9 +88,11 @@ class Pages:
 
         They are numbered anew, in that order, and as many free ones come after them. None: all remain.
         """
+        if self.count <= _FEW:
+            return None
         held = np.unique(self.table[sorted(live)])
         held = held[held >= 0]
-        if max(4 * len(held), _FEW) >= self.count:
+        if 4 * len(held) >= self.count:
             return None
         self._forget_all_but(live)
         places = np.full(self.count + 1, _NO_PAGE)
@@ -133,6 +135,8 @@ class Pages:
         """
         holders = np.zeros_like(pages)
         holders[pages >= 0] = self._holders[pages[pages >= 0]]
+        if holders.max(initial=0) <= 1:
+            return holders > 1
         _, at, inverse, writers = np.unique(pages, return_index=True, return_inverse=True, return_counts=True)
         keeps = np.zeros(len(pages), dtype=bool)
         keeps[at] = True

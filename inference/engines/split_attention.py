@@ -42,7 +42,8 @@ class Layout:
     Attributes
     ----------
     table:
-        (A, blocks) the pages of the A rows; its first where a row has none.
+        (A, blocks) the pages of the A rows, its first where a row has none; of one row whose pages are neighbours a
+        slice, which copies nothing.
     pages, offsets:
         (M,) the page of each token, and its place there.
     width:
@@ -63,7 +64,7 @@ class Layout:
         The length of the longest of these prompts.
     """
 
-    table: Tensor
+    table: slice | Tensor
     pages: Tensor
     offsets: Tensor
     width: int
@@ -82,6 +83,10 @@ class Layout:
 
         It stands where what was gathered before has stood.
         """
+        if isinstance(self.table, slice):
+            first = self.table.start * buffer.shape[2]
+            flat = buffer.view(1, buffer.shape[0], -1, buffer.shape[3])
+            return flat[:, :, first : first + self.width]
         key = buffer.shape, buffer.dtype
         heads, pages, size, _ = buffer.shape
         if key not in self._gathered:
