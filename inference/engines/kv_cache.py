@@ -222,7 +222,7 @@ class KVRows:
         for layer in self._layers if grown or any(map(len, changes)) else ():
             layer.resize(self._pages.count)
             layer.change(*(torch.from_numpy(ids).to(layer.keys.device) for ids in changes))
-        self.copied += len(changes.old)
+        self.copied += int((changes.old != changes.new).sum())
         for slot, columns, tokens in tails:
             self.tokens[slot, columns : columns + len(tokens)] = tokens
             self.tokens[slot, columns + len(tokens) :] = -1  # what stands there followed other tokens
@@ -274,9 +274,8 @@ class KVRows:
             of.setdefault(self.prompt[slot], []).append(row)
         ids = np.concatenate([t.tokens for t in tails]).astype(np.int64)
         table = self._pages.table[slots, : -(-width // PAGE)]
-        table = np.where(
-            table < 0, table[:, :1], table
-        )  # where a row has no page, its first: it is not seen there
+        # Where a row has no page, its first: nothing is seen there, but a share of 0 of another's NaN would be NaN.
+        table = np.where(table < 0, table[:, :1], table)
         layout = Layout(
             _neighbours(table) or torch.from_numpy(table).to(device),
             torch.from_numpy(table[np.repeat(np.arange(rows), new), columns // PAGE]).to(device),

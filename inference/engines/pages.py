@@ -35,7 +35,7 @@ class Changes(NamedTuple):
     """Pages to be filled with zeros."""
     old: Ints
     new: Ints
-    """Pages to be copied to others, after that."""
+    """Pages to be copied to others or to themselves, all at once and after that."""
     kept: Ints
     """How many tokens of each are copied; the others are zeros."""
 
@@ -55,6 +55,7 @@ class Pages:
         self.table: Ints = np.zeros((0, 0), dtype=np.int64)
         self.tokens: Ints = np.zeros((0, 0), dtype=np.int64)
         self._holders: Ints = np.zeros(0, dtype=np.int64)  # how many rows hold each page
+        self._copies: set[int] = set()  # slots whose last page may go on with what is another's
 
     @property
     def count(self) -> int:
@@ -82,6 +83,7 @@ class Pages:
         tokens = self.tokens[at]
         tokens[np.arange(tokens.shape[1]) >= columns[:, None]] = _NO_TOKEN
         self.tokens[to] = tokens
+        self._copies.update(to.tolist())
 
     def shrink(self, live: Collection[int]) -> Ints | None:
         """Leave out free pages where rows in `live` slots hold less than a quarter of many; return those that remain.
@@ -121,7 +123,14 @@ class Pages:
         shared = needed & (pages >= 0)
         copied = new[shared[needed]]
         used = np.setdiff1d(new[new < before], copied)
-        changes = Changes(used, pages[shared], copied, begin[row[shared]] % PAGE)
+        stays = (pages >= 0) & ~needed & np.isin(slots[row], list(self._copies))
+        self._copies.difference_update(slots.tolist())
+        changes = Changes(
+            used,
+            np.concatenate([pages[shared], pages[stays]]),
+            np.concatenate([copied, pages[stays]]),
+            np.concatenate([begin[row[shared]], begin[row[stays]]]) % PAGE,
+        )
         self._drop(pages[shared])
         self._holders[new] = 1
         held[row[needed], block[needed]] = new

@@ -177,11 +177,12 @@ def test_what_is_not_a_number_stays_in_its_row() -> None:
             assert none(broken, two, one)[1:] == [False, False]
         assert none(one.extend(3), two.extend(3)) == [False, False]
         assert none(written((20,)), written((21, 22, 23, 24, 25, 26, 27))) == [False, False]
-        beside = written((50, 51))
-        none(beside)
-        none(beside.extend(77), beside.extend(52))
-        longer = beside.extend(52).extend(53)
-        assert none(longer, written(tuple(range(60, 76)))) == [False, False]
+        row = written((50, 51, 52))
+        none(row)
+        row = row.extend(77)
+        none(row)
+        parted, long = written((50, 51, 53)), written(tuple(range(60, 76)))  # the page of `row` is copied
+        assert none(row.extend(60), parted, long) == [True, False, False]
 
 
 def test_what_rows_share_is_kept_once(llama: TransformersEngine) -> None:
